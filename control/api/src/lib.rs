@@ -1,0 +1,1 @@
+//! The management interface: requests, answers and a client for the Unix socket.

@@ -1,0 +1,1 @@
+//! The policy and appliance files: read, checked, explained, compiled for the engine.

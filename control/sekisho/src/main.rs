@@ -1,0 +1,3 @@
+//! sekisho, a stateful firewall appliance that stands in the wire between LAN and WAN.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A safe, owned view of DPDK: environment, pools, bursts, ports, queues.

@@ -1,0 +1,1 @@
+//! Captures through the real engine, offline, in the captures' own time.

@@ -1,1 +1,5 @@
-//! Tests of the whole: replay, command line, end to end in namespaces, and the rules of the repository.
+//! What the tests of the whole share.
+
+#![forbid(unsafe_code)]
+
+pub mod repo;

@@ -1,6 +1,28 @@
-//! The inspection engine: frames and a clock value in, verdicts and frames out.
+//! The inspection engine of sekisho: frames and a clock value in, verdicts and frames out.
+//!
+//! It knows no device, file, socket, thread or clock, which is why the same engine runs in the appliance, under
+//! `replay` and `explain`, under fuzzers and in simulations. One [`Engine`] is one worker's shard: whoever drives it
+//! gathers the [`packet::Facts`] of a frame ([`packet::parse`]), asks whose it is ([`steer::owner`]), and lets the
+//! owner [`Engine::inspect`] it. Between frames the driver lets time pass ([`Engine::expire`]) and empties the
+//! [`Outbox`].
+//!
+//! What it does not do: fetch time or randomness, write logs, look at the policy file.
 #![forbid(unsafe_code)]
 
+pub mod counters;
+pub mod flow;
+pub mod packet;
+mod pipeline;
 pub mod policy;
 pub mod port;
+mod protect;
+pub mod reason;
+mod record;
+mod respond;
+pub mod session;
+pub mod steer;
 pub mod time;
+mod upkeep;
+
+pub use pipeline::{Config, Engine, Running};
+pub use record::{Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};

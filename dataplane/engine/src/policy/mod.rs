@@ -3,14 +3,16 @@
 
 pub mod classify;
 pub mod linear;
+mod names;
 pub mod ruleset;
 pub mod zones;
 
 pub use classify::Classifier;
+pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
-    Action, AddressSet, AddressSetId, FragmentMode, Inspection, LogLevel, MidstreamMode, OnDeploy, OnExpiry,
-    Protections, Protocols, Query, Rule, RuleId, Ruleset, ServiceMatch, SpoofingMode, TcpWindowMode,
-    Timeouts, TimeoutsId, Zone, ZoneId,
+    Action, AddressSet, AddressSetId, FragmentMode, Inspection, LinkLocal, LogLevel, MidstreamMode, OnDeploy,
+    OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, ServiceMatch, SpoofingMode,
+    TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
 };
 
 /// A whole policy, immutable, ready for the workers.
@@ -24,13 +26,58 @@ pub struct Policy {
     pub classifier: Classifier,
     /// The quick way from a frame's port, VLAN and address to its zone.
     pub zones: zones::ZoneTable,
+    /// Keys of the rules, in rule order: the same for the same name in every generation.
+    keys: Vec<RuleKey>,
+    by_key: hashbrown::HashMap<RuleKey, RuleId>,
 }
 
 impl Policy {
-    /// Compiles `ruleset`. This allocates and may take milliseconds: it belongs on the control thread.
-    pub fn compile(generation: u32, ruleset: Ruleset) -> Self {
+    /// Compiles `ruleset`; `names` remembers the rules' keys from one deploy to the next. This allocates and may
+    /// take milliseconds: it belongs on the control thread.
+    pub fn compile(generation: u32, ruleset: Ruleset, names: &mut RuleNames) -> Self {
         let classifier = Classifier::build(&ruleset);
         let zones = zones::ZoneTable::build(&ruleset);
-        Self { generation, ruleset, classifier, zones }
+        let keys: Vec<_> = ruleset.rules.iter().map(|rule| names.key(&rule.name)).collect();
+        let by_key = keys.iter().copied().zip((0..).map(RuleId)).collect();
+        Self { generation, ruleset, classifier, zones, keys, by_key }
+    }
+
+    /// The rule of that number.
+    pub fn rule(&self, rule: RuleId) -> &Rule {
+        &self.ruleset.rules[rule.0 as usize]
+    }
+
+    /// The key of a rule, or [`RuleKey::NONE`] for the default action.
+    pub fn key(&self, rule: Option<RuleId>) -> RuleKey {
+        rule.map_or(RuleKey::NONE, |rule| self.keys[rule.0 as usize])
+    }
+
+    /// The rule that has this key, if this policy still has it.
+    pub fn by_key(&self, key: RuleKey) -> Option<RuleId> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The timeouts of a session that this rule allowed.
+    pub fn timeouts_of(&self, rule: Option<RuleId>) -> TimeoutsId {
+        rule.map_or_else(TimeoutsId::default, |rule| self.rule(rule).timeouts)
+    }
+
+    /// The timeouts of that number.
+    pub fn timeouts(&self, id: TimeoutsId) -> &Timeouts {
+        &self.ruleset.timeouts[usize::from(id.0)]
+    }
+
+    /// Whether drops that `rule` (or no rule) decided are logged.
+    pub fn logs_drops(&self, rule: Option<RuleId>) -> bool {
+        self.logs(rule, matches!(self.ruleset.default_log, LogLevel::Drops | LogLevel::All))
+    }
+
+    /// Whether start and end of sessions that `rule` (or no rule) allowed are logged.
+    pub fn logs_sessions(&self, rule: Option<RuleId>) -> bool {
+        self.logs(rule, matches!(self.ruleset.default_log, LogLevel::Sessions | LogLevel::All))
+    }
+
+    fn logs(&self, rule: Option<RuleId>, by_default: bool) -> bool {
+        rule.and_then(|rule| self.rule(rule).log).unwrap_or(by_default)
     }
 }

@@ -1,0 +1,139 @@
+//! Counters of one worker: written by it alone, read by anyone at any time.
+//!
+//! A single writer needs no atomic read-modify-write: it loads, adds and stores, which costs what plain memory
+//! costs. Readers sum over the workers.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::port::Port;
+use crate::reason::Reason;
+use crate::session::State;
+
+/// A counter or gauge with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds; only the owning worker may.
+    pub fn add(&self, more: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    /// Takes away, for gauges; only the owning worker may.
+    pub fn sub(&self, less: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(less), Relaxed);
+    }
+
+    /// The value as last written.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What the protocol of a session is called in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ProtocolClass {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+    /// SCTP.
+    Sctp,
+    /// Every other protocol.
+    Other,
+}
+
+impl ProtocolClass {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::Udp, Self::Icmp, Self::Sctp, Self::Other];
+
+    /// The class of an IP protocol number.
+    pub const fn of(protocol: u8) -> Self {
+        match protocol {
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            1 | 58 => Self::Icmp,
+            132 => Self::Sctp,
+            _ => Self::Other,
+        }
+    }
+
+    /// `tcp`, `udp`, `icmp`, `sctp`, `other`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Sctp => "sctp",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What one engine counts.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters {
+    /// Frames by reason, forwarded, dropped and of the appliance's own; sessions by the reason of their end.
+    reasons: [Count; Reason::COUNT],
+    /// Live sessions by protocol and state.
+    sessions: [[Count; State::COUNT]; ProtocolClass::ALL.len()],
+    /// Sessions opened since the start.
+    pub opened: Count,
+    /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
+    pub suspicious: [Count; Port::ALL.len()],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            reasons: core::array::from_fn(|_| Count::default()),
+            sessions: core::array::from_fn(|_| core::array::from_fn(|_| Count::default())),
+            opened: Count::default(),
+            suspicious: core::array::from_fn(|_| Count::default()),
+        }
+    }
+}
+
+impl Counters {
+    /// The counter of `reason`.
+    pub fn reason(&self, reason: Reason) -> &Count {
+        &self.reasons[reason.index()]
+    }
+
+    /// The gauge of live sessions of `protocol` in `state`.
+    pub fn sessions(&self, protocol: ProtocolClass, state: State) -> &Count {
+        &self.sessions[protocol as usize][state as usize]
+    }
+
+    /// All live sessions.
+    pub fn sessions_live(&self) -> u64 {
+        self.sessions.iter().flatten().map(Count::get).sum()
+    }
+}
+
+/// Hits of each rule of one policy by one worker: packets that the rule decided.
+#[derive(Debug)]
+pub struct RuleHits {
+    hits: Box<[Count]>,
+}
+
+impl RuleHits {
+    /// Zeros for a policy of `rules` rules.
+    pub fn new(rules: usize) -> Self {
+        Self { hits: (0..rules).map(|_| Count::default()).collect() }
+    }
+
+    /// The hits of a rule.
+    pub fn rule(&self, rule: crate::policy::RuleId) -> Option<&Count> {
+        self.hits.get(rule.0 as usize)
+    }
+
+    /// Hits in rule order.
+    pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
+        self.hits.iter().map(Count::get)
+    }
+}

@@ -1,0 +1,178 @@
+//! The five-tuple of a session, with its VLAN tags, and its keyed hash.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::packet::{Addresses, Facts, VlanStack, icmp, icmpv6, protocol};
+use crate::port::Port;
+
+/// A session's key, oriented by port: both directions of a session have the same key, and a frame that arrives on
+/// the wrong port has another, so it cannot belong to the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowKey {
+    /// The two addresses.
+    pub addresses: Ends,
+    /// Port on the LAN side (TCP, UDP, SCTP), or the identifier (ICMP and ICMPv6 queries), or 0.
+    pub lan_port: u16,
+    /// Port on the WAN side, or the type of the query and who asked (ICMP and ICMPv6), or 0.
+    pub wan_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// VLAN tags.
+    pub vlan: VlanStack,
+}
+
+/// The addresses of a key, host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// IPv4.
+    V4 {
+        /// On the LAN side.
+        lan: u32,
+        /// On the WAN side.
+        wan: u32,
+    },
+    /// IPv6.
+    V6 {
+        /// On the LAN side.
+        lan: u128,
+        /// On the WAN side.
+        wan: u128,
+    },
+}
+
+/// The five-tuple as a person reads it: from whom to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FiveTuple {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Source port, or the identifier of an ICMP query, or 0.
+    pub source_port: u16,
+    /// Destination port, or the type of an ICMP query, or 0.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+impl FlowKey {
+    /// The key of a packet that arrived on `port`; `None` for frames that have no addresses.
+    ///
+    /// ICMP queries and their replies share the query's type and the side that asked, so that an echo and a time
+    /// stamp of one identifier do not meet, nor two hosts that ask each other.
+    pub fn of(facts: &Facts, port: Port) -> Option<Self> {
+        let (source_port, destination_port) = if facts.is_icmp() {
+            let query = query_of(facts.addresses.is_v4(), facts.icmp_type());
+            let asked_on = if query == facts.icmp_type() { port } else { port.other() };
+            let kind = u16::from(query) | if asked_on == Port::Wan { ASKED_ON_WAN } else { 0 };
+            match port {
+                Port::Lan => (facts.source_port, kind),
+                Port::Wan => (kind, facts.source_port),
+            }
+        } else {
+            match facts.protocol {
+                protocol::TCP | protocol::UDP | protocol::SCTP => (facts.source_port, facts.destination_port),
+                _ => (0, 0),
+            }
+        };
+        let from_lan = port == Port::Lan;
+        let addresses = match facts.addresses {
+            Addresses::None => return None,
+            Addresses::V4 { source, destination } if from_lan => Ends::V4 { lan: source, wan: destination },
+            Addresses::V4 { source, destination } => Ends::V4 { lan: destination, wan: source },
+            Addresses::V6 { source, destination } if from_lan => Ends::V6 { lan: source, wan: destination },
+            Addresses::V6 { source, destination } => Ends::V6 { lan: destination, wan: source },
+        };
+        let (lan_port, wan_port) =
+            if from_lan { (source_port, destination_port) } else { (destination_port, source_port) };
+        Some(Self { addresses, lan_port, wan_port, protocol: facts.protocol, vlan: facts.vlan })
+    }
+
+    /// The five-tuple as seen by packets that arrive on `from`.
+    pub fn five_tuple(&self, from: Port) -> FiveTuple {
+        let (lan, wan): (IpAddr, IpAddr) = match self.addresses {
+            Ends::V4 { lan, wan } => (Ipv4Addr::from_bits(lan).into(), Ipv4Addr::from_bits(wan).into()),
+            Ends::V6 { lan, wan } => (Ipv6Addr::from_bits(lan).into(), Ipv6Addr::from_bits(wan).into()),
+        };
+        let is_query = matches!(
+            (self.protocol, self.addresses),
+            (protocol::ICMP, Ends::V4 { .. }) | (protocol::ICMPV6, Ends::V6 { .. })
+        );
+        let (source, destination) = if from == Port::Lan { (lan, wan) } else { (wan, lan) };
+        // The identifier and the type of a query stand in the same places whoever asked.
+        let (source_port, destination_port) = if from == Port::Lan || is_query {
+            (self.lan_port, self.wan_port & if is_query { !ASKED_ON_WAN } else { u16::MAX })
+        } else {
+            (self.wan_port, self.lan_port)
+        };
+        FiveTuple { source, destination, source_port, destination_port, protocol: self.protocol }
+    }
+
+    /// The two ports in one word, LAN side in the upper half.
+    pub(crate) fn port_bits(&self) -> u32 {
+        u32::from(self.lan_port) << 16 | u32::from(self.wan_port)
+    }
+
+    /// VLAN tags and protocol in one word.
+    pub(crate) fn tag_bits(&self) -> u32 {
+        self.vlan.bits() | u32::from(self.protocol) << 24
+    }
+}
+
+/// Beside the type of an ICMP query in [`FlowKey::wan_port`]: the WAN side asked.
+const ASKED_ON_WAN: u16 = 0x100;
+
+/// The type of the query that this ICMP or ICMPv6 type asks or answers; itself for all others.
+fn query_of(is_v4: bool, kind: u8) -> u8 {
+    match (is_v4, kind) {
+        (true, icmp::ECHO_REPLY) => icmp::ECHO,
+        (true, icmp::TIMESTAMP_REPLY | icmp::INFORMATION_REPLY | icmp::ADDRESS_MASK_REPLY) => kind - 1,
+        (false, icmpv6::ECHO_REPLY) => icmpv6::ECHO,
+        _ => kind,
+    }
+}
+
+/// A secret that keys the hash of the session table: whoever does not know it cannot choose five-tuples that meet
+/// in one bucket. The product draws it from the kernel at start; replay fixes it.
+#[derive(Clone, Copy)]
+pub struct HashSecret(pub [u64; 4]);
+
+impl core::fmt::Debug for HashSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("HashSecret(..)")
+    }
+}
+
+impl HashSecret {
+    /// 64 well-mixed bits of `key`.
+    ///
+    /// Folded 64 by 64 to 128 bit multiplications with secret operands, as in the wyhash family: a few cycles, and
+    /// every bit of the result depends on every bit of the key and the secret. This is no cryptographic function;
+    /// its values never leave the process, which is what an attack on it would need.
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        let [a, b, c, d] = self.0;
+        let tail = u64::from(key.port_bits()) << 32 | u64::from(key.tag_bits());
+        match key.addresses {
+            Ends::V4 { lan, wan } => {
+                let ends = u64::from(lan) << 32 | u64::from(wan);
+                fold(fold(ends ^ a, tail ^ b) ^ c, tail.rotate_left(29) ^ d)
+            }
+            Ends::V6 { lan, wan } => {
+                let (lan, wan) = (halves(lan), halves(wan));
+                let first = fold(lan.0 ^ a, lan.1 ^ b);
+                let second = fold(wan.0 ^ c, wan.1 ^ d);
+                fold(first ^ tail ^ c, second.rotate_left(32) ^ tail.rotate_left(29) ^ a)
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+const fn halves(wide: u128) -> (u64, u64) {
+    ((wide >> 64) as u64, wide as u64)
+}
+
+fn fold(a: u64, b: u64) -> u64 {
+    let (high, low) = halves(u128::from(a) * u128::from(b));
+    high ^ low
+}

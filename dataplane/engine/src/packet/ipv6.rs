@@ -1,0 +1,158 @@
+//! IPv6 (RFC 8200) and its extension headers.
+
+use super::{Addresses, Facts, Fragment, be16, be32, offset, transport};
+use crate::reason::Reason;
+
+const HEADER: usize = 40;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+const OPTION_PAD1: u8 = 0;
+const OPTION_JUMBO: u8 = 0xc2;
+/// Hop-by-hop, destination, routing, fragment, destination: RFC 8200 section 4.1 has no longer chain.
+const CHAIN_MAX: usize = 5;
+
+pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) -> Result<(), Reason> {
+    facts.network_at = offset(at)?;
+    let fixed: &[u8; HEADER] = head.get(at..).and_then(<[u8]>::first_chunk).ok_or(Reason::IpTruncated)?;
+    if fixed[0] >> 4 != 6 {
+        return Err(Reason::IpBadHeader);
+    }
+    let address = |from: usize| {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&fixed[from..from + 16]);
+        u128::from_be_bytes(bytes)
+    };
+    facts.addresses = Addresses::V6 { source: address(8), destination: address(24) };
+    facts.protocol = fixed[6];
+    facts.hop_limit = fixed[7];
+
+    let payload_len = u16::from_be_bytes([fixed[4], fixed[5]]);
+    if payload_len == 0 && fixed[6] == HOP_BY_HOP {
+        return Err(Reason::Ipv6Jumbogram);
+    }
+    let start = at + HEADER;
+    let end = start + usize::from(payload_len);
+    if end > wire_len {
+        return Err(Reason::IpTruncated);
+    }
+    let mut chain = Chain { head, at: start, end, next: fixed[6], seen: Seen::default() };
+    for _ in 0..CHAIN_MAX {
+        match chain.step(facts)? {
+            Step::Extension => {}
+            Step::Upper => return chain.finish(start, facts),
+        }
+    }
+    match chain.next {
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => Err(Reason::Ipv6ExtensionHeaders),
+        _ => chain.finish(start, facts),
+    }
+}
+
+struct Chain<'f> {
+    head: &'f [u8],
+    at: usize,
+    end: usize,
+    next: u8,
+    seen: Seen,
+}
+
+/// What came already: each once, destination options twice.
+#[derive(Default)]
+struct Seen {
+    headers: u8,
+    destination: u8,
+    routing: bool,
+}
+
+enum Step {
+    Extension,
+    Upper,
+}
+
+impl Chain<'_> {
+    fn step(&mut self, facts: &mut Facts) -> Result<Step, Reason> {
+        let first = self.seen.headers == 0;
+        self.seen.headers += 1;
+        match self.next {
+            HOP_BY_HOP if first => self.options()?,
+            HOP_BY_HOP => return Err(Reason::Ipv6ExtensionHeaders),
+            DESTINATION if self.seen.destination < 2 => {
+                self.seen.destination += 1;
+                self.options()?;
+            }
+            ROUTING if !self.seen.routing => {
+                self.seen.routing = true;
+                let routing_type = *self.header(4)?.get(2).ok_or(Reason::Ipv6ExtensionHeaders)?;
+                if routing_type == 0 {
+                    return Err(Reason::Ipv6RoutingHeader);
+                }
+                self.skip()?;
+            }
+            DESTINATION | ROUTING => return Err(Reason::Ipv6ExtensionHeaders),
+            FRAGMENT => {
+                let header = self.header(8)?;
+                let flags = be16(header, 2).unwrap_or(0);
+                let identification = be32(header, 4).unwrap_or(0);
+                self.next = header[0];
+                self.at += 8;
+                // RFC 6946: an atomic fragment is a whole datagram, and is inspected as one.
+                if flags & !0b110 != 0 {
+                    facts.fragment =
+                        Some(Fragment { offset: flags & 0xfff8, more: flags & 1 != 0, identification });
+                    return Ok(Step::Upper);
+                }
+            }
+            _ => return Ok(Step::Upper),
+        }
+        Ok(Step::Extension)
+    }
+
+    fn finish(&self, start: usize, facts: &mut Facts) -> Result<(), Reason> {
+        facts.protocol = self.next;
+        facts.transport_at = offset(self.at)?;
+        facts.transport_len = u32::try_from(self.end - self.at).map_err(|_| Reason::IpBadHeader)?;
+        if facts.fragment.is_some() {
+            let extensions = u32::try_from(self.at - start).map_err(|_| Reason::IpBadHeader)?;
+            return transport::fragment(facts, extensions);
+        }
+        transport::parse(self.head, facts)
+    }
+
+    /// The header at hand, of which at least `len` bytes are there.
+    fn header(&self, len: usize) -> Result<&[u8], Reason> {
+        if self.at + len > self.end {
+            return Err(Reason::Ipv6ExtensionHeaders);
+        }
+        self.head.get(self.at..self.at + len).ok_or(Reason::Ipv6ExtensionHeaders)
+    }
+
+    /// The whole header at hand by its own length field; goes on to the next.
+    fn skip(&mut self) -> Result<&[u8], Reason> {
+        let fixed = self.header(2)?;
+        let (next, len) = (fixed[0], (usize::from(fixed[1]) + 1) * 8);
+        self.header(len)?;
+        let from = self.at;
+        self.next = next;
+        self.at += len;
+        self.head.get(from..from + len).ok_or(Reason::Ipv6ExtensionHeaders)
+    }
+
+    /// Hop-by-hop or destination options: lengths must add up, and no jumbo payload (RFC 2675).
+    fn options(&mut self) -> Result<(), Reason> {
+        let mut rest = &self.skip()?[2..];
+        while let Some((&kind, after)) = rest.split_first() {
+            if kind == OPTION_PAD1 {
+                rest = after;
+                continue;
+            }
+            if kind == OPTION_JUMBO {
+                return Err(Reason::Ipv6Jumbogram);
+            }
+            let len = usize::from(*after.first().ok_or(Reason::Ipv6ExtensionHeaders)?);
+            rest = rest.get(2 + len..).ok_or(Reason::Ipv6ExtensionHeaders)?;
+        }
+        Ok(())
+    }
+}

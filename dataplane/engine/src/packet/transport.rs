@@ -1,0 +1,195 @@
+//! What comes behind IP: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443), SCTP (RFC 9260),
+//! GRE (RFC 2784, 2890), ESP (RFC 4303), AH (RFC 4302).
+
+use super::{Facts, Tcp, be16, be32, protocol};
+use crate::reason::Reason;
+
+/// TCP flags, as they stand in byte 13 of the header.
+pub mod tcp_flags {
+    #![allow(missing_docs, reason = "the names are those of RFC 9293")]
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const PSH: u8 = 0x08;
+    pub const ACK: u8 = 0x10;
+    pub const URG: u8 = 0x20;
+    pub const ECE: u8 = 0x40;
+    pub const CWR: u8 = 0x80;
+}
+
+/// ICMP types (IANA registry).
+pub mod icmp {
+    #![allow(missing_docs, reason = "the names are those of the registry")]
+    pub const ECHO_REPLY: u8 = 0;
+    pub const UNREACHABLE: u8 = 3;
+    pub const REDIRECT: u8 = 5;
+    pub const ECHO: u8 = 8;
+    pub const ROUTER_ADVERTISEMENT: u8 = 9;
+    pub const ROUTER_SOLICITATION: u8 = 10;
+    pub const TIME_EXCEEDED: u8 = 11;
+    pub const PARAMETER_PROBLEM: u8 = 12;
+    pub const TIMESTAMP: u8 = 13;
+    pub const TIMESTAMP_REPLY: u8 = 14;
+    pub const INFORMATION: u8 = 15;
+    pub const INFORMATION_REPLY: u8 = 16;
+    pub const ADDRESS_MASK: u8 = 17;
+    pub const ADDRESS_MASK_REPLY: u8 = 18;
+}
+
+/// ICMPv6 types (IANA registry).
+pub mod icmpv6 {
+    #![allow(missing_docs, reason = "the names are those of the registry")]
+    pub const UNREACHABLE: u8 = 1;
+    pub const PACKET_TOO_BIG: u8 = 2;
+    pub const TIME_EXCEEDED: u8 = 3;
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    pub const ECHO: u8 = 128;
+    pub const ECHO_REPLY: u8 = 129;
+    pub const MLD_QUERY: u8 = 130;
+    pub const MLD_REPORT: u8 = 131;
+    pub const MLD_DONE: u8 = 132;
+    pub const ROUTER_SOLICITATION: u8 = 133;
+    pub const ROUTER_ADVERTISEMENT: u8 = 134;
+    pub const NEIGHBOUR_SOLICITATION: u8 = 135;
+    pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+    pub const REDIRECT: u8 = 137;
+    pub const MLD2_REPORT: u8 = 143;
+}
+
+/// Parses the header at `facts.transport_at`.
+pub(super) fn parse(head: &[u8], facts: &mut Facts) -> Result<(), Reason> {
+    let at = usize::from(facts.transport_at);
+    let len = usize::try_from(facts.transport_len).map_err(|_| Reason::TransportTruncated)?;
+    let packet = head.get(at..).ok_or(Reason::TransportTruncated)?;
+    // The padding of a short frame is not part of the packet.
+    let packet = &packet[..packet.len().min(len)];
+    match facts.protocol {
+        protocol::TCP => tcp(packet, len, facts),
+        protocol::UDP => udp(packet, len, facts),
+        protocol::ICMP if facts.addresses.is_v4() => icmp_any(packet, facts, is_icmp_query),
+        protocol::ICMPV6 if !facts.addresses.is_v4() => icmp_any(packet, facts, is_icmpv6_query),
+        // The protocol of the other family's ICMP: nobody speaks that.
+        protocol::ICMP | protocol::ICMPV6 => Err(Reason::IcmpType),
+        protocol::SCTP => sctp(packet, len, facts),
+        protocol::GRE => gre(packet),
+        protocol::ESP if packet.len() < 8 => Err(Reason::TransportTruncated),
+        protocol::AH => ah(packet, len),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a fragment whose payload is `facts.transport_len` bytes behind `unfragmentable` bytes of headers that
+/// count towards the 65,535 of the datagram.
+pub(super) fn fragment(facts: &Facts, unfragmentable: u32) -> Result<(), Reason> {
+    let Some(fragment) = facts.fragment else { return Ok(()) };
+    let len = facts.transport_len;
+    let ragged = fragment.more && !len.is_multiple_of(8);
+    let too_far = u32::from(fragment.offset) + len + unfragmentable > 65_535;
+    if len == 0 || ragged || too_far { Err(Reason::FragmentMalformed) } else { Ok(()) }
+}
+
+fn tcp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
+    let fixed: &[u8; 20] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    ports(fixed, facts);
+    let header_len = (fixed[12] >> 4) * 4;
+    if header_len < 20 || usize::from(header_len) > len {
+        return Err(Reason::TcpBadHeader);
+    }
+    if packet.len() < usize::from(header_len) {
+        return Err(Reason::TransportTruncated);
+    }
+    facts.tcp = Tcp {
+        sequence: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
+        acknowledgement: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
+        window: u16::from_be_bytes([fixed[14], fixed[15]]),
+        flags: fixed[13],
+        header_len,
+        data_len: facts.transport_len - u32::from(header_len),
+    };
+    ports_not_zero(facts)?;
+    if flags_possible(fixed[13]) { Ok(()) } else { Err(Reason::TcpBadFlags) }
+}
+
+/// SYN, SYN+ACK, RST, RST+ACK, ACK, FIN+ACK, each with or without PSH and the congestion bits; URG where it can be.
+fn flags_possible(flags: u8) -> bool {
+    use tcp_flags::{ACK, FIN, RST, SYN, URG};
+    const SYN_URG: u8 = SYN | URG;
+    const SYN_ACK: u8 = SYN | ACK;
+    const RST_ACK: u8 = RST | ACK;
+    const FIN_ACK: u8 = FIN | ACK;
+    const FIN_ACK_URG: u8 = FIN | ACK | URG;
+    const ACK_URG: u8 = ACK | URG;
+    matches!(
+        flags & (FIN | SYN | RST | ACK | URG),
+        SYN | SYN_URG | SYN_ACK | RST | RST_ACK | ACK | ACK_URG | FIN_ACK | FIN_ACK_URG
+    )
+}
+
+fn udp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
+    let fixed: &[u8; 8] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    ports(fixed, facts);
+    let claimed = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+    if claimed < 8 || claimed > len {
+        return Err(Reason::UdpBadLength);
+    }
+    ports_not_zero(facts)
+}
+
+fn icmp_any(packet: &[u8], facts: &mut Facts, is_query: fn(u8) -> bool) -> Result<(), Reason> {
+    let fixed: &[u8; 4] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    facts.destination_port = u16::from_be_bytes([fixed[0], fixed[1]]);
+    if is_query(fixed[0]) {
+        facts.source_port = be16(packet, 4).ok_or(Reason::TransportTruncated)?;
+    }
+    // Every message, query, error or neighbour discovery, has at least 8 bytes (RFC 792, RFC 4443, RFC 4861).
+    if packet.len() < 8 { Err(Reason::TransportTruncated) } else { Ok(()) }
+}
+
+fn is_icmp_query(kind: u8) -> bool {
+    matches!(kind, icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY)
+}
+
+fn is_icmpv6_query(kind: u8) -> bool {
+    matches!(kind, icmpv6::ECHO | icmpv6::ECHO_REPLY)
+}
+
+fn sctp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
+    let fixed: &[u8; 12] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    ports(fixed, facts);
+    ports_not_zero(facts)?;
+    // RFC 9260 section 3: at least one chunk, whose length counts its own four bytes of header.
+    let chunk_len = be16(packet, 14).map(usize::from).ok_or(Reason::SctpMalformed)?;
+    if chunk_len < 4 || 12 + chunk_len > len { Err(Reason::SctpMalformed) } else { Ok(()) }
+}
+
+fn gre(packet: &[u8]) -> Result<(), Reason> {
+    let flags = be16(packet, 0).ok_or(Reason::TransportTruncated)?;
+    let (version, has_routing) = (flags & 7, flags & 0x4000 != 0);
+    // Version 1 is the enhanced GRE of PPTP (RFC 2637). Routing (RFC 1701) is a source route, gone since RFC 2784.
+    if version > 1 || has_routing {
+        return Err(Reason::GreMalformed);
+    }
+    let (has_checksum, has_key, has_sequence) =
+        (flags & 0x8000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
+    let has_acknowledgement = version == 1 && flags & 0x0080 != 0;
+    let optional = [has_checksum, has_key, has_sequence, has_acknowledgement];
+    let len = 4 + 4 * optional.iter().filter(|present| **present).count();
+    if packet.len() < len { Err(Reason::TransportTruncated) } else { Ok(()) }
+}
+
+fn ah(packet: &[u8], len: usize) -> Result<(), Reason> {
+    let fixed: &[u8; 12] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    // RFC 4302 section 2.2: length in 32-bit words, less two.
+    let claimed = (usize::from(fixed[1]) + 2) * 4;
+    if claimed < 12 || claimed > len { Err(Reason::AhMalformed) } else { Ok(()) }
+}
+
+fn ports(header: &[u8], facts: &mut Facts) {
+    let both = be32(header, 0).unwrap_or(0).to_be_bytes();
+    facts.source_port = u16::from_be_bytes([both[0], both[1]]);
+    facts.destination_port = u16::from_be_bytes([both[2], both[3]]);
+}
+
+fn ports_not_zero(facts: &Facts) -> Result<(), Reason> {
+    if facts.source_port == 0 || facts.destination_port == 0 { Err(Reason::PortZero) } else { Ok(()) }
+}

@@ -1,0 +1,520 @@
+//! The engine: the order in which a frame is inspected, in one place.
+//!
+//! Paths of a frame, fastest first:
+//! 1. a packet of a live session: one look-up (two cache lines of the index at the most), the session's own lines,
+//!    the state machine;
+//! 2. a packet without a session that cannot open one: the look-up, a reason;
+//! 3. a first packet: zones, the rules, a slot, a timer.
+//!
+//! Nothing here allocates, waits or reads a clock. Every loop is bounded by the frame, by a bucket, or by a budget.
+
+use std::sync::Arc;
+
+use crate::counters::{Counters, ProtocolClass, RuleHits};
+use crate::flow::{FlowKey, HashSecret};
+use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
+use crate::policy::{Action, OnDeploy, Policy, Query, RuleId, SpoofingMode};
+use crate::port::Port;
+use crate::protect::spoofing;
+use crate::reason::Reason;
+use crate::record::{Event, Outbox, Verdict};
+use crate::respond;
+use crate::session::table::{Hashed, Table};
+use crate::session::wheel::Wheel;
+use crate::session::{State, query, tcp};
+use crate::time::{Duration, Instant};
+use crate::upkeep::stamp;
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its number among the workers, part of its sessions' names.
+    pub worker: u8,
+    /// Sessions it can hold at the most.
+    pub capacity: u32,
+    /// Keys the hash of its table.
+    pub secret: HashSecret,
+    /// Report start and end of every session, not only of those that the policy logs.
+    pub report_all_sessions: bool,
+}
+
+/// A policy as one worker runs it.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// The policy, shared by all workers.
+    pub policy: Arc<Policy>,
+    /// This worker's hits of its rules.
+    pub hits: Arc<RuleHits>,
+}
+
+impl Running {
+    /// `policy` with all hits at zero.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        let hits = Arc::new(RuleHits::new(policy.ruleset.rules.len()));
+        Self { policy, hits }
+    }
+}
+
+/// The inspection engine of one worker: its shard of the sessions, its timers, its counters.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) running: Running,
+    pub(crate) table: Table,
+    pub(crate) wheel: Wheel,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Engine {
+    /// An engine without sessions, at the moment `now`.
+    pub fn new(config: Config, running: Running, now: Instant) -> Self {
+        let table = Table::new(config.worker, config.capacity, config.secret);
+        let wheel = Wheel::new(now.as_millis());
+        Self { config, running, table, wheel, counters: Arc::new(Counters::default()) }
+    }
+
+    /// Its counters, for whoever wants to read them, on any thread.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Its session table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The policy in force.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Switches to another policy; the old one goes back to the caller, to be freed elsewhere. Live sessions are
+    /// decided again on their next packet where the policy says `rematch`.
+    pub fn set_policy(&mut self, running: Running) -> Running {
+        core::mem::replace(&mut self.running, running)
+    }
+
+    /// Inspects a frame that arrived on `port`: `facts` are what [`crate::packet::parse`] found in it, `head` its
+    /// bytes (or the first of them, as for `parse`).
+    pub fn inspect(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let verdict = self.decide(now, port, facts, head, out);
+        self.counters.reason(verdict.reason).add(1);
+        if verdict.reason.is_drop() {
+            let log = self.running.policy.logs_drops(verdict.rule);
+            out.event(Event::Drop { packet: self.record(now, port, facts, verdict), log });
+        }
+        verdict
+    }
+
+    /// The order of inspection: malformed, link layer, source address, fragment, session, rules.
+    fn decide(&mut self, now: Instant, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Verdict {
+        if let Some(fault) = facts.fault {
+            return Verdict::of(fault);
+        }
+        if !matches!(facts.class, Class::Ip | Class::Arp) {
+            return Verdict::of(self.judge_non_ip(facts));
+        }
+        if let Some(finding) = spoofing::check(&self.running.policy, port, facts) {
+            if finding.mode == SpoofingMode::Drop {
+                return Verdict::of(finding.reason);
+            }
+            self.suspect(now, port, facts, Verdict::of(finding.reason), out);
+        }
+        if facts.class == Class::Arp {
+            return Verdict::of(self.judge_non_ip(facts));
+        }
+        if facts.fragment.is_some() {
+            return Verdict::of(Reason::Fragment);
+        }
+        let Some(key) = FlowKey::of(facts, port) else { return Verdict::of(Reason::IpTruncated) };
+        if facts.is_icmp()
+            && let Some(verdict) = self.judge_icmp(port, facts, head, out)
+        {
+            return verdict;
+        }
+        let hashed = self.table.hash(&key);
+        match self.table.find(&key, hashed) {
+            Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
+            None => self.first(now, port, facts, head, &key, hashed, out),
+        }
+    }
+
+    /// Frames that are not IP: by the policy's lists alone.
+    fn judge_non_ip(&self, facts: &Facts) -> Reason {
+        let inspection = &self.running.policy.ruleset.inspection;
+        let listed = inspection.non_ip.contains(&facts.ethertype);
+        match facts.class {
+            Class::LinkLocal(nibble) => {
+                let pass = inspection.link_local;
+                let is_llc = facts.ethertype < ethertype::FIRST;
+                let allowed = match (nibble, facts.ethertype) {
+                    (0x00 | 0x03 | 0x0e, ethertype::LLDP) => pass.lldp,
+                    (0x00, _) if is_llc => pass.stp,
+                    (0x01, ethertype::PAUSE) => pass.pause,
+                    (0x02, ethertype::SLOW) => pass.lacp,
+                    (0x03, ethertype::DOT1X) => pass.dot1x,
+                    _ => false,
+                };
+                if allowed { Reason::LinkLocal } else { Reason::LinkLocalDenied }
+            }
+            Class::Llc if inspection.llc => Reason::NonIp,
+            Class::Llc => Reason::LlcDenied,
+            Class::Arp if listed => Reason::Neighbour,
+            _ if listed => Reason::NonIp,
+            _ => Reason::NonIpDenied,
+        }
+    }
+
+    /// ICMP and ICMPv6 that is no query: neighbour discovery, group and router messages, errors. `None` for queries.
+    fn judge_icmp(&mut self, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Option<Verdict> {
+        let kind = facts.icmp_type();
+        if facts.addresses.is_v4() {
+            return match kind {
+                icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY => None,
+                icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
+                    Some(Verdict::of(Reason::IcmpError))
+                }
+                icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
+                    Some(self.judge_stateless(port, facts, head, out))
+                }
+                _ => Some(Verdict::of(Reason::IcmpType)),
+            };
+        }
+        let is_neighbourly = matches!(
+            kind,
+            icmpv6::ROUTER_SOLICITATION
+                | icmpv6::ROUTER_ADVERTISEMENT
+                | icmpv6::NEIGHBOUR_SOLICITATION
+                | icmpv6::NEIGHBOUR_ADVERTISEMENT
+                | icmpv6::REDIRECT
+        );
+        if is_neighbourly && facts.hop_limit != 255 {
+            return Some(Verdict::of(Reason::NeighbourHopLimit));
+        }
+        match kind {
+            icmpv6::ECHO | icmpv6::ECHO_REPLY => None,
+            icmpv6::NEIGHBOUR_SOLICITATION | icmpv6::NEIGHBOUR_ADVERTISEMENT => {
+                Some(Verdict::of(Reason::Neighbour))
+            }
+            icmpv6::ROUTER_SOLICITATION
+            | icmpv6::ROUTER_ADVERTISEMENT
+            | icmpv6::REDIRECT
+            | icmpv6::MLD_QUERY
+            | icmpv6::MLD_REPORT
+            | icmpv6::MLD_DONE
+            | icmpv6::MLD2_REPORT => Some(self.judge_stateless(port, facts, head, out)),
+            icmpv6::UNREACHABLE
+            | icmpv6::PACKET_TOO_BIG
+            | icmpv6::TIME_EXCEEDED
+            | icmpv6::PARAMETER_PROBLEM => Some(Verdict::of(Reason::IcmpError)),
+            _ => Some(Verdict::of(Reason::IcmpType)),
+        }
+    }
+
+    /// Messages that nobody answers: each is decided by the rules.
+    fn judge_stateless(&mut self, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Verdict {
+        let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
+        let (action, rule) = self.ask_rules(&query);
+        match action {
+            Action::Allow => Verdict { reason: Reason::Stateless, rule, session: None },
+            _ => self.refuse(port, facts, head, action, rule, out),
+        }
+    }
+
+    /// A packet of a live session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    fn follow(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        slot: u32,
+        key: &FlowKey,
+        hashed: Hashed,
+        out: &mut Outbox,
+    ) -> Verdict {
+        let session = Some(self.table.id(slot));
+        if self.table.hot(slot).policy != self.running.policy.generation {
+            if !self.renew(slot) {
+                self.end(now, slot, Reason::EndPolicy, out);
+                return Verdict { reason: Reason::PolicyChanged, rule: None, session };
+            }
+            // The new timeout may be shorter than the one its timer was filed for.
+            self.wheel.remove(&mut self.table.timers(), slot);
+            self.file(now, slot);
+        }
+        let is_tcp = facts.protocol == protocol::TCP;
+        let moved = if is_tcp {
+            let mode = self.running.policy.ruleset.inspection.tcp_window;
+            let segment = segment_of(facts, head);
+            let (hot, _) = self.table.both(slot);
+            match tcp::track(&mut hot.peers, port.index(), &segment, mode) {
+                tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
+                tcp::Outcome::Suspect => {
+                    let state = tcp::state_of(&hot.peers);
+                    let verdict = Verdict { reason: Reason::TcpOutOfWindow, rule: None, session };
+                    self.suspect(now, port, facts, verdict, out);
+                    Some(state)
+                }
+                tcp::Outcome::Pass => None,
+                tcp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
+                tcp::Outcome::Reopen => {
+                    self.end(now, slot, Reason::EndReopened, out);
+                    return self.first(now, port, facts, head, key, hashed, out);
+                }
+            }
+        } else {
+            let created_ms = self.table.cold(slot).created_ms;
+            let hot = self.table.hot(slot);
+            let age = Duration::from_millis(u64::from(stamp(now).wrapping_sub(created_ms)));
+            Some(query::track(hot.state, facts.protocol, port != hot.from(), age))
+        };
+        let (_, cold) = self.table.both(slot);
+        cold.count(port, facts.wire_len);
+        if let Some(state) = moved {
+            self.touch(now, slot, state);
+        }
+        Verdict { reason: Reason::Session, rule: None, session }
+    }
+
+    /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
+    fn touch(&mut self, now: Instant, slot: u32, state: State) {
+        let (hot, _) = self.table.both(slot);
+        hot.last_seen_ms = stamp(now);
+        if hot.state == state {
+            return;
+        }
+        let (was, protocol) = (hot.state, hot.protocol());
+        self.table.set_state(slot, state);
+        let class = ProtocolClass::of(protocol);
+        self.counters.sessions(class, was).sub(1);
+        self.counters.sessions(class, state).add(1);
+        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts);
+        if state.timeout_ms(protocol, timeouts) < was.timeout_ms(protocol, timeouts) {
+            // The timer is filed for later than the new state allows. A longer timeout is found out when it fires.
+            self.wheel.remove(&mut self.table.timers(), slot);
+            self.file(now, slot);
+        }
+    }
+
+    /// A packet that belongs to no session: may it open one?
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    fn first(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        key: &FlowKey,
+        hashed: Hashed,
+        out: &mut Outbox,
+    ) -> Verdict {
+        if let Some(reason) = cannot_open(facts) {
+            return Verdict::of(reason);
+        }
+        let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
+        let (action, rule) = self.ask_rules(&query);
+        if action != Action::Allow {
+            return self.refuse(port, facts, head, action, rule, out);
+        }
+        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
+            return Verdict { reason: Reason::TableFull, rule, session: None };
+        };
+        let policy = &self.running.policy;
+        let (generation, timeouts, rule_key) =
+            (policy.generation, policy.timeouts_of(rule), policy.key(rule));
+        let log = policy.logs_sessions(rule);
+        let (hot, cold) = self.table.both(slot);
+        hot.policy = generation;
+        hot.timeouts = timeouts;
+        cold.rule = rule_key;
+        cold.count(port, facts.wire_len);
+        self.file(now, slot);
+        self.counters.opened.add(1);
+        if log || self.config.report_all_sessions {
+            out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
+        }
+        Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// Takes a slot for a session that the rules allow; in a full table the oldest half-open session makes room.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    fn open(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        key: &FlowKey,
+        hashed: Hashed,
+        out: &mut Outbox,
+    ) -> Option<u32> {
+        let is_tcp = facts.protocol == protocol::TCP;
+        let state = if is_tcp { State::SynSent } else { State::Unreplied };
+        let slot = match self.table.insert(key, hashed, port, state) {
+            Ok(slot) => slot,
+            Err(_) => {
+                let oldest = self.table.oldest_half_open()?;
+                self.end(now, oldest, Reason::EndEvicted, out);
+                self.table.insert(key, hashed, port, state).ok()?
+            }
+        };
+        let (hot, cold) = self.table.both(slot);
+        if is_tcp {
+            hot.peers = tcp::open(port.index(), &segment_of(facts, head));
+        }
+        hot.last_seen_ms = stamp(now);
+        cold.created_ms = stamp(now);
+        self.counters.sessions(ProtocolClass::of(facts.protocol), state).add(1);
+        Some(slot)
+    }
+
+    /// Drops a packet that the rules do not allow, and answers it where they say so.
+    fn refuse(
+        &mut self,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        action: Action,
+        rule: Option<RuleId>,
+        out: &mut Outbox,
+    ) -> Verdict {
+        if action == Action::Reject
+            && let Some(frame) = respond::reject(port, facts, head)
+        {
+            let reason = frame.reason;
+            if out.frame(frame) {
+                self.counters.reason(reason).add(1);
+            }
+        }
+        let reason = match (action, rule) {
+            (Action::Reject, Some(_)) => Reason::RuleReject,
+            (Action::Reject, None) => Reason::DefaultReject,
+            (_, Some(_)) => Reason::RuleDrop,
+            (_, None) => Reason::DefaultDrop,
+        };
+        Verdict { reason, rule, session: None }
+    }
+
+    fn query_of(&self, port: Port, facts: &Facts) -> Option<Query> {
+        let (source, destination) = (facts.addresses.source()?, facts.addresses.destination()?);
+        let zones = &self.running.policy.zones;
+        let vlan = facts.vlan.outer();
+        Some(Query {
+            from: zones.place(port, vlan, source).zone(),
+            to: zones.place(port.other(), vlan, destination).zone(),
+            source,
+            destination,
+            protocol: facts.protocol,
+            selector: facts.selector(),
+        })
+    }
+
+    fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
+        let policy = &self.running.policy;
+        match policy.classifier.classify(query) {
+            Some(rule) => {
+                if let Some(hits) = self.running.hits.rule(rule) {
+                    hits.add(1);
+                }
+                (policy.rule(rule).action, Some(rule))
+            }
+            None => (policy.ruleset.default_action, None),
+        }
+    }
+
+    /// A session that was decided under another policy: whether it may go on under this one. It then has this one's
+    /// rule and timeouts.
+    pub(crate) fn renew(&mut self, slot: u32) -> bool {
+        let policy = Arc::clone(&self.running.policy);
+        let old = self.table.cold(slot).rule;
+        let by_name = policy.by_key(old);
+        let on_deploy = by_name
+            .and_then(|rule| policy.rule(rule).sessions_on_deploy)
+            .unwrap_or(policy.ruleset.inspection.sessions_on_deploy);
+        let (rule, key) = match on_deploy {
+            OnDeploy::Keep => (by_name, old),
+            OnDeploy::Rematch => {
+                let (action, rule) = self.ask_rules(&self.original_query(slot));
+                if action != Action::Allow {
+                    return false;
+                }
+                (rule, policy.key(rule))
+            }
+        };
+        let (hot, cold) = self.table.both(slot);
+        hot.policy = policy.generation;
+        hot.timeouts = policy.timeouts_of(rule);
+        cold.rule = key;
+        true
+    }
+
+    /// What the rules were asked when the session's first packet came.
+    fn original_query(&self, slot: u32) -> Query {
+        let from = self.table.hot(slot).from();
+        let key = self.table.key(slot);
+        let tuple = key.five_tuple(from);
+        let is_icmp = matches!(
+            (tuple.protocol, tuple.source.is_ipv4()),
+            (protocol::ICMP, true) | (protocol::ICMPV6, false)
+        );
+        let selector = if is_icmp { tuple.destination_port << 8 } else { tuple.destination_port };
+        let (zones, vlan) = (&self.running.policy.zones, key.vlan.outer());
+        Query {
+            from: zones.place(from, vlan, tuple.source).zone(),
+            to: zones.place(from.other(), vlan, tuple.destination).zone(),
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            selector,
+        }
+    }
+}
+
+/// Why the packet cannot open a session, whatever the rules say.
+fn cannot_open(facts: &Facts) -> Option<Reason> {
+    let is_syn = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN;
+    let is_reply = match facts.addresses.is_v4() {
+        true => matches!(
+            facts.icmp_type(),
+            icmp::ECHO_REPLY | icmp::TIMESTAMP_REPLY | icmp::INFORMATION_REPLY | icmp::ADDRESS_MASK_REPLY
+        ),
+        false => facts.icmp_type() == icmpv6::ECHO_REPLY,
+    };
+    match facts.protocol {
+        protocol::TCP if !is_syn => Some(Reason::TcpNoSession),
+        _ if facts.is_icmp() && is_reply => Some(Reason::IcmpNoSession),
+        _ => None,
+    }
+}
+
+/// The segment with what its SYN negotiates.
+fn segment_of(facts: &Facts, head: &[u8]) -> tcp::Segment {
+    let at = usize::from(facts.transport_at);
+    let scale = if facts.tcp.flags & tcp_flags::SYN == 0 {
+        None
+    } else {
+        head.get(at + 20..at + usize::from(facts.tcp.header_len)).and_then(tcp::window_scale)
+    };
+    tcp::Segment { tcp: facts.tcp, scale }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! The closed vocabulary of reasons: why a frame was forwarded or dropped, why a session ended, why the appliance
+//! sent a frame of its own. Verdicts, counters, logs and `docs/reasons.md` use the same names.
+
+use core::fmt;
+
+/// What a reason speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A frame that leaves by the other port.
+    Forward,
+    /// A frame that does not.
+    Drop,
+    /// The end of a session.
+    End,
+    /// A frame that the appliance makes itself.
+    Send,
+}
+
+impl Kind {
+    /// `forward`, `drop`, `end`, `send`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Drop => "drop",
+            Self::End => "end",
+            Self::Send => "send",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($variant:ident, $kind:ident, $name:literal, $text:literal;)*) => {
+        /// Why. One byte; the names are part of the contract and never change their meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = $text] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, in order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its name in verdicts, logs, metrics and docs.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it speaks of.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+
+            /// What it means, in a sentence for an operator.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Forwarded.
+    SessionNew, Forward, "session-new", "The packet opened a session: a rule (or the default action) allowed it.";
+    Session, Forward, "session", "The packet belongs to a live session and fits its state.";
+    Neighbour, Forward, "neighbour-discovery", "ARP, or an IPv6 neighbour solicitation or advertisement with hop limit 255.";
+    NonIp, Forward, "non-ip-allowed", "A frame that is not IP, of an EtherType that `inspection.non_ip` lets pass.";
+    LinkLocal, Forward, "link-local-allowed", "A link-local control frame that `inspection.link_local` lets pass.";
+    Stateless, Forward, "stateless-allowed", "A multicast control message (router advertisement, redirect, MLD, IGMP) that a rule allowed; it opens no session.";
+
+    // Dropped: rules.
+    RuleDrop, Drop, "rule-drop", "A rule with `action: drop` matched the first packet of a session.";
+    RuleReject, Drop, "rule-reject", "A rule with `action: reject` matched; the sender was told where that is allowed.";
+    DefaultDrop, Drop, "default-drop", "No rule matched, and the default action is drop.";
+    DefaultReject, Drop, "default-reject", "No rule matched, and the default action is reject.";
+    PolicyChanged, Drop, "policy-changed", "The session was decided again after a deploy (`rematch`), and the new policy does not allow it.";
+
+    // Dropped: link layer.
+    FrameTruncated, Drop, "frame-truncated", "The frame is shorter than its Ethernet and VLAN headers.";
+    VlanStackTooDeep, Drop, "vlan-stack-too-deep", "More than two VLAN tags.";
+    NonIpDenied, Drop, "non-ip-denied", "A frame that is not IP, of an EtherType that `inspection.non_ip` does not let pass.";
+    LlcDenied, Drop, "llc-denied", "A frame with a length in place of an EtherType (IEEE 802.2), which neither `link_local` nor `non_ip: [llc]` lets pass.";
+    LinkLocalDenied, Drop, "link-local-denied", "A frame to 01-80-C2-00-00-0x that `inspection.link_local` does not let pass.";
+    ArpMalformed, Drop, "arp-malformed", "An ARP packet that is truncated, or not of Ethernet and IPv4.";
+
+    // Dropped: network layer.
+    IpTruncated, Drop, "ip-truncated", "The frame ends before the IP header, or before the length that the IP header claims.";
+    IpBadHeader, Drop, "ip-bad-header", "A wrong version, header length or total length in an IP header.";
+    IpBadChecksum, Drop, "ip-bad-checksum", "The checksum of the IPv4 header is wrong.";
+    IpBadOptions, Drop, "ip-bad-options", "IPv4 options whose lengths do not add up.";
+    IpSourceRoute, Drop, "ip-source-route", "An IPv4 source route option (RFC 7126 section 4.3, 4.4).";
+    Ipv6ExtensionHeaders, Drop, "ipv6-extension-headers", "An IPv6 extension header chain that is truncated, out of order, repeated or too long (RFC 8200 section 4.1).";
+    Ipv6RoutingHeader, Drop, "ipv6-routing-header", "An IPv6 routing header of type 0 (RFC 5095).";
+    Ipv6Jumbogram, Drop, "ipv6-jumbogram", "An IPv6 jumbogram (RFC 2675): no Ethernet carries one.";
+    Fragment, Drop, "fragment", "A fragment, and the policy does not reassemble them.";
+    FragmentMalformed, Drop, "fragment-malformed", "A fragment of impossible offset or length, or past 65,535 bytes.";
+    Land, Drop, "land", "Source and destination are the same address.";
+    Spoofed, Drop, "spoofed-source", "By the zones' networks the source address cannot be where the frame came from.";
+    Bogon, Drop, "bogon-source", "A source address that no host may have: unspecified, loopback, multicast, broadcast, class E, v4-mapped.";
+
+    // Dropped: transport layer.
+    TransportTruncated, Drop, "transport-truncated", "The packet ends before its TCP, UDP, ICMP, SCTP, GRE, ESP or AH header does.";
+    TcpBadHeader, Drop, "tcp-bad-header", "A data offset below 20 bytes or past the end of the packet.";
+    TcpBadFlags, Drop, "tcp-bad-flags", "Flags that no session can send: none, SYN+FIN, SYN+RST, FIN+RST, FIN or PSH or URG without ACK.";
+    PortZero, Drop, "port-zero", "Source or destination port 0.";
+    UdpBadLength, Drop, "udp-bad-length", "The UDP length is below 8 or past the end of the packet.";
+    BadChecksum, Drop, "bad-checksum", "The checksum of the TCP, UDP, ICMP or ICMPv6 packet is wrong.";
+    SctpMalformed, Drop, "sctp-malformed", "An SCTP packet whose first chunk is impossible.";
+    GreMalformed, Drop, "gre-malformed", "A GRE header of unknown version or with a source route.";
+    AhMalformed, Drop, "ah-malformed", "An AH header whose length is impossible.";
+
+    // Dropped: state.
+    TcpNoSession, Drop, "tcp-no-session", "A TCP packet other than a SYN that belongs to no session.";
+    TcpState, Drop, "tcp-state", "A TCP packet that does not fit the state of its session.";
+    TcpHandshake, Drop, "tcp-handshake", "Data or an acknowledgement before the handshake got that far.";
+    TcpOutOfWindow, Drop, "tcp-out-of-window", "A TCP packet outside the windows of its session.";
+    TcpClosed, Drop, "tcp-closed", "A TCP packet other than a new SYN after the session was closed or reset.";
+    IcmpNoSession, Drop, "icmp-no-session", "An ICMP or ICMPv6 reply that nobody asked for.";
+    IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet of a live session.";
+    IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is neither a query nor an error that sessions know.";
+    NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
+    SessionState, Drop, "session-state", "A packet that does not fit the state of its session (protocols other than TCP).";
+
+    // Dropped: limits of the appliance.
+    TableFull, Drop, "session-table-full", "The session table is full, and no half-open session could be evicted for the newcomer.";
+    HandoffFull, Drop, "handoff-full", "The ring to the worker that owns the session was full.";
+    TransmitFull, Drop, "transmit-full", "The transmit queue of the port was full.";
+    TooLong, Drop, "frame-too-long", "The frame is longer than the port it would leave by can send.";
+
+    // Ends of sessions.
+    EndIdle, End, "idle-timeout", "No packet for as long as the timeout of its state.";
+    EndHandshake, End, "handshake-timeout", "The TCP handshake did not get finished in time.";
+    EndClosed, End, "tcp-fin", "Both ends closed with FIN, and the time to wait for stragglers is over.";
+    EndReset, End, "tcp-reset", "A reset ended it.";
+    EndReopened, End, "reopened", "A new SYN took its five-tuple after it was closed.";
+    EndEvicted, End, "evicted-half-open", "It was half-open and made room in a full table.";
+    EndPolicy, End, "policy-ended", "A deployed policy does not allow it any more (`rematch`).";
+    EndOperator, End, "operator-ended", "An operator ended it.";
+    EndShutdown, End, "shutdown", "The appliance stopped.";
+
+    // Frames of the appliance's own.
+    SendReset, Send, "reject-tcp-reset", "A TCP reset that tells the sender of a rejected packet.";
+    SendUnreachable, Send, "reject-icmp-prohibited", "ICMP 3/13 or ICMPv6 1/1, administratively prohibited, to the sender of a rejected packet.";
+}
+
+impl Reason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Its number, an index into arrays of [`Reason::COUNT`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+
+    /// Whether a frame with this reason is dropped.
+    pub const fn is_drop(self) -> bool {
+        matches!(self.kind(), Kind::Drop)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_words_and_numbers_match() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::COUNT);
+        for (number, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), number);
+            assert_eq!(Reason::from_name(reason.name()), Some(*reason));
+            assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(reason.text().ends_with('.'));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What the engine gives back beside its verdicts: frames of its own, and records for logs.
+
+use crate::flow::FiveTuple;
+use crate::packet::VlanStack;
+use crate::policy::{RuleId, RuleKey};
+use crate::port::Port;
+use crate::reason::{Kind, Reason};
+use crate::session::{SessionId, SessionView};
+use crate::time::Instant;
+
+/// What becomes of a frame, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why; its kind says whether the frame is forwarded or dropped.
+    pub reason: Reason,
+    /// The rule that decided, in the policy in force.
+    pub rule: Option<RuleId>,
+    /// The session it belongs to.
+    pub session: Option<SessionId>,
+}
+
+impl Verdict {
+    /// A verdict that no rule and no session has a part in.
+    pub const fn of(reason: Reason) -> Self {
+        Self { reason, rule: None, session: None }
+    }
+
+    /// Whether the frame leaves by the other port.
+    pub const fn is_forward(&self) -> bool {
+        matches!(self.reason.kind(), Kind::Forward)
+    }
+}
+
+/// Room for a frame of the appliance's own: an ICMPv6 error of 1,280 bytes with Ethernet and two VLAN tags.
+pub const OWN_FRAME_MAX: usize = 1280 + 14 + 8;
+
+/// A frame that the appliance itself sends.
+#[derive(Clone, Debug)]
+pub struct OwnFrame {
+    /// The port by which it leaves.
+    pub port: Port,
+    /// Why it is sent.
+    pub reason: Reason,
+    pub(crate) len: usize,
+    pub(crate) bytes: [u8; OWN_FRAME_MAX],
+}
+
+impl OwnFrame {
+    /// The frame, from its destination address on.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// A packet that was dropped, or would have been if the policy did not say `log`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketRecord {
+    /// When.
+    pub time: Instant,
+    /// Where it arrived.
+    pub port: Port,
+    /// Its VLAN tags.
+    pub vlan: VlanStack,
+    /// Its EtherType.
+    pub ethertype: u16,
+    /// Its five-tuple, as far as it could be told.
+    pub five_tuple: Option<FiveTuple>,
+    /// TCP flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Its length on the wire.
+    pub wire_len: u32,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided, or [`RuleKey::NONE`].
+    pub rule: RuleKey,
+    /// The session it spoke of.
+    pub session: Option<SessionId>,
+}
+
+/// What happened. `log` says whether the policy wants it in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A session began.
+    SessionStart {
+        /// When.
+        time: Instant,
+        /// The session.
+        session: SessionView,
+        /// Whether the policy wants it logged.
+        log: bool,
+    },
+    /// A session ended.
+    SessionEnd {
+        /// When.
+        time: Instant,
+        /// The session as it was at its end.
+        session: SessionView,
+        /// Why.
+        reason: Reason,
+        /// Whether the policy wants it logged.
+        log: bool,
+    },
+    /// A packet was dropped.
+    Drop {
+        /// The packet.
+        packet: PacketRecord,
+        /// Whether the policy wants it logged.
+        log: bool,
+    },
+    /// A packet passed that `log` in the policy kept from being dropped.
+    Suspect {
+        /// The packet, with the reason for which it would have been dropped.
+        packet: PacketRecord,
+    },
+}
+
+/// Where the engine leaves frames and events for its caller, who empties it after each burst. Bounded: what finds no
+/// room is lost and counted.
+#[derive(Debug)]
+pub struct Outbox {
+    /// Frames to send.
+    pub frames: Vec<OwnFrame>,
+    /// Events to report.
+    pub events: Vec<Event>,
+    /// Frames that found no room.
+    pub frames_lost: u64,
+    /// Events that found no room.
+    pub events_lost: u64,
+    frames_max: usize,
+    events_max: usize,
+}
+
+impl Outbox {
+    /// An outbox with room for so many frames and events.
+    pub fn new(frames_max: usize, events_max: usize) -> Self {
+        Self {
+            frames: Vec::with_capacity(frames_max),
+            events: Vec::with_capacity(events_max),
+            frames_lost: 0,
+            events_lost: 0,
+            frames_max,
+            events_max,
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        if self.events.len() < self.events_max {
+            self.events.push(event);
+        } else {
+            self.events_lost += 1;
+        }
+    }
+
+    /// Leaves a frame; whether there was room.
+    pub(crate) fn frame(&mut self, frame: OwnFrame) -> bool {
+        let has_room = self.frames.len() < self.frames_max;
+        if has_room {
+            self.frames.push(frame);
+        } else {
+            self.frames_lost += 1;
+        }
+        has_room
+    }
+}

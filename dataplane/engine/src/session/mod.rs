@@ -1,0 +1,179 @@
+//! Sessions: what they are ([`State`], [`SessionView`]), where they are kept ([`table`]), when they expire
+//! ([`wheel`]) and how packets move them ([`tcp`], [`query`]).
+
+pub(crate) mod query;
+pub mod table;
+pub mod tcp;
+pub mod wheel;
+
+use core::fmt;
+
+use crate::flow::FiveTuple;
+use crate::packet::VlanStack;
+use crate::policy::Timeouts;
+use crate::port::Port;
+use crate::time::Duration;
+
+/// Names a session for as long as the process lives: worker, generation of the slot, slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// The session in `slot` of `worker`'s table, in the slot's `generation` (24 bits).
+    pub(crate) const fn new(worker: u8, generation: u32, slot: u32) -> Self {
+        Self((worker as u64) << 56 | ((generation & 0xff_ffff) as u64) << 32 | slot as u64)
+    }
+
+    /// The number as a whole, for the management interface.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Back from [`SessionId::number`]; any number is an identifier, of a live session or not.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The worker that owns it.
+    pub const fn worker(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32 & 0xff_ffff
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the slot")]
+    pub(crate) const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// TCP: a SYN without an answer.
+    #[default]
+    SynSent,
+    /// TCP: SYNs from both sides, not both acknowledged.
+    SynReceived,
+    /// TCP: the handshake is done.
+    Established,
+    /// TCP: one side has sent its FIN.
+    HalfClosed,
+    /// TCP: both sides have sent their FIN, not both are acknowledged.
+    Closing,
+    /// TCP: both FINs are acknowledged.
+    TimeWait,
+    /// TCP: a reset ended it; stragglers are still known.
+    Reset,
+    /// Others: no answer yet.
+    Unreplied,
+    /// Others: answered.
+    Replied,
+    /// UDP: traffic both ways for longer than [`State::STREAM_AFTER`].
+    Stream,
+}
+
+impl State {
+    /// How many states there are.
+    pub const COUNT: usize = 10;
+
+    /// All states in order of their number.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::SynSent,
+        Self::SynReceived,
+        Self::Established,
+        Self::HalfClosed,
+        Self::Closing,
+        Self::TimeWait,
+        Self::Reset,
+        Self::Unreplied,
+        Self::Replied,
+        Self::Stream,
+    ];
+
+    /// A UDP session with traffic both ways becomes a stream when it is older than this.
+    pub const STREAM_AFTER: Duration = Duration::from_secs(2);
+
+    /// Its name in listings and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynSent => "syn-sent",
+            Self::SynReceived => "syn-received",
+            Self::Established => "established",
+            Self::HalfClosed => "half-closed",
+            Self::Closing => "closing",
+            Self::TimeWait => "time-wait",
+            Self::Reset => "reset",
+            Self::Unreplied => "unreplied",
+            Self::Replied => "replied",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether the session may make room for a newcomer in a full table: a TCP handshake that is not done, or
+    /// another protocol's packet that nobody answered.
+    pub const fn is_half_open(self) -> bool {
+        matches!(self, Self::SynSent | Self::SynReceived | Self::Unreplied)
+    }
+
+    /// How long a session of `protocol` may stay in this state without a packet, in milliseconds.
+    pub const fn timeout_ms(self, protocol: u8, timeouts: &Timeouts) -> u32 {
+        use crate::packet::protocol::{ICMP, ICMPV6, UDP};
+        match (self, protocol) {
+            (Self::SynSent, _) => timeouts.tcp_syn_sent_ms,
+            (Self::SynReceived, _) => timeouts.tcp_syn_received_ms,
+            (Self::Established, _) => timeouts.tcp_established_ms,
+            (Self::HalfClosed, _) => timeouts.tcp_half_closed_ms,
+            (Self::Closing, _) => timeouts.tcp_closing_ms,
+            (Self::TimeWait, _) => timeouts.tcp_time_wait_ms,
+            (Self::Reset, _) => timeouts.tcp_reset_ms,
+            (_, ICMP | ICMPV6) => timeouts.icmp_ms,
+            (Self::Unreplied, UDP) => timeouts.udp_unreplied_ms,
+            (Self::Replied, UDP) => timeouts.udp_replied_ms,
+            (Self::Unreplied, _) => timeouts.other_unreplied_ms,
+            (Self::Replied, _) => timeouts.other_replied_ms,
+            (Self::Stream, _) => timeouts.udp_stream_ms,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A session as listings and logs show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// Its name.
+    pub id: SessionId,
+    /// The port on which its first packet arrived.
+    pub from: Port,
+    /// The five-tuple of its first packet.
+    pub five_tuple: FiveTuple,
+    /// Its VLAN tags.
+    pub vlan: VlanStack,
+    /// Where it stands.
+    pub state: State,
+    /// The rule that allowed it, by its key ([`crate::policy::RuleNames`]).
+    pub rule: crate::policy::RuleKey,
+    /// Time since its first packet.
+    pub age: Duration,
+    /// Time since its last packet.
+    pub idle: Duration,
+    /// The timeout of its state: it ends when idle for this long.
+    pub timeout: Duration,
+    /// Packets by port of arrival, LAN first.
+    pub packets: [u64; 2],
+    /// Bytes of frames by port of arrival, LAN first.
+    pub bytes: [u64; 2],
+}

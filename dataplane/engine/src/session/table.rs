@@ -1,0 +1,484 @@
+//! The session table: fixed in size, taken at start; it never grows, never rehashes, never stalls.
+//!
+//! A session is three records under one slot number: [`Hot`] (64 bytes, one cache line: the key and everything that
+//! an established packet reads), [`Cold`] (48 bytes: counters and links) and, for IPv6, the two addresses (32
+//! bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
+//! has two buckets (cuckoo hashing with partial keys: Fan et al., "Cuckoo Filter", 2014; Pagh and Rodler, 2004), so
+//! a lookup touches at most two lines of the index. At eight ways and 80 % load an insertion practically always
+//! finds room at once; it moves at most one entry to make some, and gives up where that does not do.
+//!
+//! 64 + 48 + 10 bytes: 122 bytes an IPv4 session, 154 an IPv6 one.
+
+use super::wheel::{Linked, Links, NIL};
+use super::{SessionId, State, tcp};
+use crate::flow::{Ends, FlowKey, HashSecret};
+use crate::packet::VlanStack;
+use crate::policy::{RuleKey, TimeoutsId};
+use crate::port::Port;
+
+/// Slots of a bucket.
+const WAYS: usize = 8;
+/// Slots of the index for every session that the table holds, as a fraction: load is at most 0.8.
+const INDEX_SLOTS: (usize, usize) = (5, 4);
+
+/// What a packet of a live session reads and writes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct Hot {
+    /// Addresses: themselves for IPv4; folded to 32 bits for IPv6, where [`Table`] holds them in full.
+    lan: u32,
+    wan: u32,
+    /// Ports, LAN side in the upper half.
+    ports: u32,
+    /// VLAN tags and protocol.
+    tag: u32,
+    /// TCP tracking by port of arrival, LAN first.
+    pub(crate) peers: [tcp::Peer; 2],
+    /// When the last packet that counts came: milliseconds of the engine's clock, wrapping.
+    pub(crate) last_seen_ms: u32,
+    /// Generation of the policy it was decided under.
+    pub(crate) policy: u32,
+    /// Generation of the slot, counts its sessions.
+    generation: u32,
+    /// Its timeouts in that policy.
+    pub(crate) timeouts: TimeoutsId,
+    /// [`State`].
+    pub(crate) state: State,
+    flags: u8,
+}
+
+impl Hot {
+    const LIVE: u8 = 1;
+    const V6: u8 = 2;
+    const FROM_WAN: u8 = 4;
+
+    /// The port on which its first packet arrived.
+    pub(crate) const fn from(&self) -> Port {
+        if self.flags & Self::FROM_WAN == 0 { Port::Lan } else { Port::Wan }
+    }
+
+    /// IP protocol number.
+    pub(crate) const fn protocol(&self) -> u8 {
+        (self.tag >> 24) as u8
+    }
+
+    const fn is_live(&self) -> bool {
+        self.flags & Self::LIVE != 0
+    }
+}
+
+/// What a packet only adds to.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Cold {
+    packets_low: [u32; 2],
+    bytes_low: [u32; 2],
+    packets_high: [u16; 2],
+    bytes_high: [u16; 2],
+    /// When its first packet came: milliseconds of the engine's clock, wrapping.
+    pub(crate) created_ms: u32,
+    pub(crate) rule: RuleKey,
+    timer: Links,
+    /// Neighbours in the list of half-open sessions; of a free slot: the next free one.
+    half_open: Links,
+}
+
+const _: () = assert!(size_of::<Hot>() == 64);
+const _: () = assert!(size_of::<Cold>() == 48);
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+impl Cold {
+    /// Counts a frame of `bytes` that arrived on `port`; 48 bits each.
+    pub(crate) fn count(&mut self, port: Port, bytes: u32) {
+        let side = port.index();
+        add48(&mut self.packets_low[side], &mut self.packets_high[side], 1);
+        add48(&mut self.bytes_low[side], &mut self.bytes_high[side], bytes);
+    }
+
+    pub(crate) fn packets(&self) -> [u64; 2] {
+        [0, 1].map(|side| u64::from(self.packets_high[side]) << 32 | u64::from(self.packets_low[side]))
+    }
+
+    pub(crate) fn bytes(&self) -> [u64; 2] {
+        [0, 1].map(|side| u64::from(self.bytes_high[side]) << 32 | u64::from(self.bytes_low[side]))
+    }
+}
+
+fn add48(low: &mut u32, high: &mut u16, more: u32) {
+    let (sum, carry) = low.overflowing_add(more);
+    *low = sum;
+    *high = high.wrapping_add(u16::from(carry));
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// 0: the way is free.
+    tags: [u16; WAYS],
+    slots: [u32; WAYS],
+}
+
+impl Bucket {
+    fn free(&self) -> Option<usize> {
+        self.tags.iter().position(|tag| *tag == 0)
+    }
+}
+
+/// Where a key hashes to: computed once a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed {
+    tag: u16,
+    buckets: [u32; 2],
+}
+
+/// Why a session could not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The timer links of all slots.
+pub(crate) struct Timers<'t>(pub(crate) &'t mut [Cold]);
+
+impl Linked for Timers<'_> {
+    fn links(&mut self, entry: u32) -> &mut Links {
+        &mut self.0[entry as usize].timer
+    }
+}
+
+/// The table of one worker.
+#[derive(Debug)]
+pub struct Table {
+    worker: u8,
+    secret: HashSecret,
+    buckets: Vec<Bucket>,
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+    /// IPv6 addresses, LAN side first. Its pages are taken from the system when IPv6 sessions first need them.
+    wide: Vec<[u128; 2]>,
+    /// First free slot among those that were used before.
+    free: u32,
+    /// Slots from here on were never used.
+    untouched: u32,
+    live: u32,
+    /// Half-open sessions, oldest first.
+    half_open: List,
+}
+
+/// A list through [`Cold::half_open`].
+#[derive(Debug)]
+struct List {
+    oldest: u32,
+    newest: u32,
+}
+
+impl Table {
+    /// A table for `capacity` sessions (1 to 2^31 - 2) of worker `worker`.
+    pub fn new(worker: u8, capacity: u32, secret: HashSecret) -> Self {
+        assert!(capacity >= 1, "a session table holds at least one session");
+        assert!(capacity < u32::MAX / 2, "slot numbers have 31 bits");
+        let capacity = capacity as usize;
+        let buckets = (capacity * INDEX_SLOTS.0 / INDEX_SLOTS.1).div_ceil(WAYS).max(2);
+        Self {
+            worker,
+            secret,
+            buckets: vec![Bucket::default(); buckets],
+            hot: vec![Hot::default(); capacity],
+            cold: vec![Cold::default(); capacity],
+            wide: vec![[0; 2]; capacity],
+            free: NIL,
+            untouched: 0,
+            live: 0,
+            half_open: List { oldest: NIL, newest: NIL },
+        }
+    }
+
+    /// How many sessions it holds at the most.
+    pub fn capacity(&self) -> u32 {
+        u32::try_from(self.hot.len()).expect("checked when it was made")
+    }
+
+    /// How many sessions it holds.
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Slots from here on were never used.
+    pub(crate) fn used(&self) -> u32 {
+        self.untouched
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Bytes of memory it has taken, IPv6 addresses apart.
+    pub fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.buckets) + size_of_val(&*self.hot) + size_of_val(&*self.cold)
+    }
+
+    /// Where `key` hashes to.
+    pub fn hash(&self, key: &FlowKey) -> Hashed {
+        let hash = self.secret.hash(key);
+        let tag = low16(hash).max(1);
+        let first = scale(high32(hash), self.buckets.len());
+        Hashed { tag, buckets: [first, self.partner(first, tag)] }
+    }
+
+    /// The other bucket of an entry: an involution, so that an entry can move without its key at hand.
+    fn partner(&self, bucket: u32, tag: u16) -> u32 {
+        let spread = u32::from(tag).wrapping_mul(0x9e37_79b1) ^ low32(self.secret.0[0]);
+        let centre = scale(spread.wrapping_mul(0x85eb_ca6b), self.buckets.len());
+        let count = u32::try_from(self.buckets.len()).expect("fewer buckets than slots");
+        if centre >= bucket { centre - bucket } else { centre + (count - bucket) }
+    }
+
+    /// The slot of the live session with this key.
+    pub(crate) fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
+        let (lan, wan, flags) = match key.addresses {
+            Ends::V4 { lan, wan } => (lan, wan, 0),
+            Ends::V6 { lan, wan } => (fold(lan), fold(wan), Hot::V6),
+        };
+        let (ports, tag) = (key.port_bits(), key.tag_bits());
+        for bucket in hashed.buckets {
+            let bucket = &self.buckets[bucket as usize];
+            for way in 0..WAYS {
+                if bucket.tags[way] != hashed.tag {
+                    continue;
+                }
+                let slot = bucket.slots[way];
+                let hot = &self.hot[slot as usize];
+                let matches = hot.lan == lan
+                    && hot.wan == wan
+                    && hot.ports == ports
+                    && hot.tag == tag
+                    && hot.flags & Hot::V6 == flags;
+                if matches && self.same_wide(slot, key) {
+                    return Some(slot);
+                }
+            }
+        }
+        None
+    }
+
+    fn same_wide(&self, slot: u32, key: &FlowKey) -> bool {
+        match key.addresses {
+            Ends::V4 { .. } => true,
+            Ends::V6 { lan, wan } => self.wide[slot as usize] == [lan, wan],
+        }
+    }
+
+    /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
+    pub(crate) fn insert(
+        &mut self,
+        key: &FlowKey,
+        hashed: Hashed,
+        from: Port,
+        state: State,
+    ) -> Result<u32, Full> {
+        if self.free == NIL && self.untouched as usize >= self.hot.len() {
+            return Err(Full);
+        }
+        let (bucket, way) = self.make_room(hashed).ok_or(Full)?;
+        let slot = if self.free == NIL {
+            self.untouched += 1;
+            self.untouched - 1
+        } else {
+            let slot = self.free;
+            self.free = self.cold[slot as usize].half_open.next();
+            slot
+        };
+        let index = slot as usize;
+        let mut flags = Hot::LIVE;
+        let (lan, wan) = match key.addresses {
+            Ends::V4 { lan, wan } => (lan, wan),
+            Ends::V6 { lan, wan } => {
+                flags |= Hot::V6;
+                self.wide[index] = [lan, wan];
+                (fold(lan), fold(wan))
+            }
+        };
+        if from == Port::Wan {
+            flags |= Hot::FROM_WAN;
+        }
+        let generation = self.hot[index].generation.wrapping_add(1);
+        let (ports, tag) = (key.port_bits(), key.tag_bits());
+        self.hot[index] = Hot { lan, wan, ports, tag, generation, state, flags, ..Hot::default() };
+        self.cold[index] = Cold::default();
+        self.buckets[bucket].tags[way] = hashed.tag;
+        self.buckets[bucket].slots[way] = slot;
+        self.live += 1;
+        if state.is_half_open() {
+            self.join_half_open(slot);
+        }
+        Ok(slot)
+    }
+
+    /// A free way in one of the two buckets; moves one entry to its other bucket if both are full.
+    fn make_room(&mut self, hashed: Hashed) -> Option<(usize, usize)> {
+        let [first, second] = hashed.buckets.map(|bucket| bucket as usize);
+        let used = |bucket: usize| self.buckets[bucket].tags.iter().filter(|tag| **tag != 0).count();
+        let bucket = if used(second) < used(first) { second } else { first };
+        if let Some(way) = self.buckets[bucket].free() {
+            return Some((bucket, way));
+        }
+        for bucket in [first, second] {
+            for way in 0..WAYS {
+                let (tag, slot) = (self.buckets[bucket].tags[way], self.buckets[bucket].slots[way]);
+                let number = u32::try_from(bucket).expect("bucket numbers have 32 bits");
+                let other = self.partner(number, tag) as usize;
+                if let Some(free) = self.buckets[other].free() {
+                    self.buckets[other].tags[free] = tag;
+                    self.buckets[other].slots[free] = slot;
+                    return Some((bucket, way));
+                }
+            }
+        }
+        None
+    }
+
+    /// Frees the slot of a live session whose timer is in no list.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let hashed = self.hash(&self.key(slot));
+        for bucket in hashed.buckets {
+            let bucket = &mut self.buckets[bucket as usize];
+            if let Some(way) =
+                (0..WAYS).find(|way| bucket.tags[*way] == hashed.tag && bucket.slots[*way] == slot)
+            {
+                bucket.tags[way] = 0;
+                break;
+            }
+        }
+        if self.hot[slot as usize].state.is_half_open() {
+            self.leave_half_open(slot);
+        }
+        self.hot[slot as usize].flags = 0;
+        self.cold[slot as usize].half_open = Links::to(self.free);
+        self.free = slot;
+        self.live -= 1;
+    }
+
+    /// Moves a session to another state, and in or out of the list of half-open ones.
+    pub(crate) fn set_state(&mut self, slot: u32, state: State) {
+        let was = core::mem::replace(&mut self.hot[slot as usize].state, state);
+        match (was.is_half_open(), state.is_half_open()) {
+            (true, false) => self.leave_half_open(slot),
+            (false, true) => self.join_half_open(slot),
+            _ => {}
+        }
+    }
+
+    /// The half-open session that has waited longest.
+    pub(crate) fn oldest_half_open(&self) -> Option<u32> {
+        (self.half_open.oldest != NIL).then_some(self.half_open.oldest)
+    }
+
+    fn join_half_open(&mut self, slot: u32) {
+        let newest = self.half_open.newest;
+        self.cold[slot as usize].half_open = Links::between(newest, NIL);
+        match newest {
+            NIL => self.half_open.oldest = slot,
+            _ => self.cold[newest as usize].half_open.set_next(slot),
+        }
+        self.half_open.newest = slot;
+    }
+
+    fn leave_half_open(&mut self, slot: u32) {
+        let links = core::mem::take(&mut self.cold[slot as usize].half_open);
+        match links.previous() {
+            NIL => self.half_open.oldest = links.next(),
+            previous => self.cold[previous as usize].half_open.set_next(links.next()),
+        }
+        match links.next() {
+            NIL => self.half_open.newest = links.previous(),
+            next => self.cold[next as usize].half_open.set_previous(links.previous()),
+        }
+    }
+
+    /// The part of a session that packets read.
+    pub(crate) fn hot(&self, slot: u32) -> &Hot {
+        &self.hot[slot as usize]
+    }
+
+    /// Both parts of a session.
+    pub(crate) fn both(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {
+        (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
+    }
+
+    /// The part of a session that packets only add to.
+    pub(crate) fn cold(&self, slot: u32) -> &Cold {
+        &self.cold[slot as usize]
+    }
+
+    /// The timer links of all sessions.
+    pub(crate) fn timers(&mut self) -> Timers<'_> {
+        Timers(&mut self.cold)
+    }
+
+    /// The name of the session in `slot`.
+    pub(crate) fn id(&self, slot: u32) -> SessionId {
+        SessionId::new(self.worker, self.hot[slot as usize].generation, slot)
+    }
+
+    /// The slot of the live session of that name.
+    pub(crate) fn slot(&self, id: SessionId) -> Option<u32> {
+        let hot = self.hot.get(id.slot() as usize)?;
+        let same =
+            hot.is_live() && hot.generation & 0xff_ffff == id.generation() && id.worker() == self.worker;
+        same.then(|| id.slot())
+    }
+
+    /// Whether a live session is in `slot`.
+    pub(crate) fn is_live(&self, slot: u32) -> bool {
+        self.hot[slot as usize].is_live()
+    }
+
+    /// The key of the session in `slot`.
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
+    pub(crate) fn key(&self, slot: u32) -> FlowKey {
+        let hot = &self.hot[slot as usize];
+        let addresses = if hot.flags & Hot::V6 == 0 {
+            Ends::V4 { lan: hot.lan, wan: hot.wan }
+        } else {
+            let [lan, wan] = self.wide[slot as usize];
+            Ends::V6 { lan, wan }
+        };
+        FlowKey {
+            addresses,
+            lan_port: (hot.ports >> 16) as u16,
+            wan_port: hot.ports as u16,
+            protocol: hot.protocol(),
+            vlan: VlanStack::from_bits(hot.tag),
+        }
+    }
+}
+
+/// `of` parts of 2^32, rounded down: a uniform 32-bit number made an index without a division.
+const fn scale(uniform: u32, of: usize) -> u32 {
+    ((uniform as u64 * of as u64) >> 32) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
+const fn low16(hash: u64) -> u16 {
+    hash as u16
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
+const fn low32(hash: u64) -> u32 {
+    hash as u32
+}
+
+const fn high32(hash: u64) -> u32 {
+    low32(hash >> 32)
+}
+
+/// An IPv6 address in 32 bits: enough to tell most sessions apart before the full addresses are compared.
+#[expect(clippy::cast_possible_truncation, reason = "the four words are folded into one")]
+const fn fold(wide: u128) -> u32 {
+    (wide >> 96) as u32
+        ^ ((wide >> 64) as u32).rotate_left(8)
+        ^ ((wide >> 32) as u32).rotate_left(16)
+        ^ wide as u32
+}
+
+#[cfg(test)]
+mod tests;

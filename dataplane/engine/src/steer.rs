@@ -1,0 +1,118 @@
+//! Which worker owns a packet.
+//!
+//! The owner follows from the packet alone, the same for both directions of a session and for every device. It is
+//! what a device computes for receive side scaling (RSS) with the symmetric key 0x6D5A repeated and the redirection
+//! table [`queue_of_entry`], so that such a device delivers almost all packets to their owner by itself; the others
+//! (fragments, devices without RSS) reach it over the hand-off rings. A device's own hash is never trusted.
+//!
+//! With a key of period 16 bits the Toeplitz function depends only on the exclusive or of all 16-bit words of its
+//! input (Woo and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling", 2012), which makes it
+//! a matter of a few instructions.
+
+use crate::packet::{Addresses, Facts, protocol};
+
+/// The RSS key: 20 times 0x6D5A are the 40 bytes that devices take; a longer key continues the pattern.
+pub const RSS_KEY_WORD: u16 = 0x6d5a;
+
+/// Entries of the redirection table that make a difference: longer tables repeat them.
+pub const REDIRECTION_ENTRIES: u16 = 128;
+
+/// The queue that entry `entry` of a device's redirection table leads to, with one queue a worker.
+pub const fn queue_of_entry(entry: u16, workers: u16) -> u16 {
+    (entry % REDIRECTION_ENTRIES) % workers
+}
+
+/// The worker, of `workers` (1 to 128), that owns the packet.
+///
+/// Fragments go by their addresses alone, because later ones have no ports.
+pub fn owner(facts: &Facts, workers: u16) -> u16 {
+    if workers <= 1 {
+        return 0;
+    }
+    queue_of_entry(toeplitz(folded(facts)), workers)
+}
+
+/// The exclusive or of the 16-bit words that a device would hash.
+fn folded(facts: &Facts) -> u16 {
+    let addresses = match facts.addresses {
+        Addresses::None => return 0,
+        Addresses::V4 { source, destination } => source ^ destination,
+        Addresses::V6 { source, destination } => fold_wide(source ^ destination),
+    };
+    let has_ports = matches!(facts.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
+    let ports =
+        if has_ports && facts.fragment.is_none() { facts.source_port ^ facts.destination_port } else { 0 };
+    low(addresses >> 16) ^ low(addresses) ^ ports
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the four words are folded into one")]
+const fn fold_wide(wide: u128) -> u32 {
+    (wide >> 96) as u32 ^ (wide >> 64) as u32 ^ (wide >> 32) as u32 ^ wide as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower word is what is wanted")]
+const fn low(wide: u32) -> u16 {
+    wide as u16
+}
+
+/// The low 16 bits of the Toeplitz hash of an input whose words fold to `word`: the key, rotated by the place of
+/// each bit that is set, added without carry.
+const fn toeplitz(word: u16) -> u16 {
+    let mut hash = 0;
+    let mut bit = 0;
+    while bit < 16 {
+        if word & 0x8000 >> bit != 0 {
+            hash ^= RSS_KEY_WORD.rotate_left(bit);
+        }
+        bit += 1;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The Toeplitz function as Microsoft's RSS specification gives it, bit by bit over the whole input.
+    fn reference(input: &[u8]) -> u32 {
+        let key: Vec<u8> = RSS_KEY_WORD.to_be_bytes().repeat(26);
+        let mut hash = 0u32;
+        for (bit, position) in (0..input.len() * 8).map(|bit| (bit, bit / 8)) {
+            if input[position] & 0x80 >> (bit % 8) != 0 {
+                let window = (0..32).fold(0u32, |window, next| {
+                    let at = bit + next;
+                    window << 1 | u32::from(key[at / 8] >> (7 - at % 8) & 1)
+                });
+                hash ^= window;
+            }
+        }
+        hash
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_toeplitz_of_a_device(source: u32, destination: u32, ports: [u16; 2]) {
+            let mut input = Vec::new();
+            input.extend(source.to_be_bytes());
+            input.extend(destination.to_be_bytes());
+            input.extend(ports[0].to_be_bytes());
+            input.extend(ports[1].to_be_bytes());
+            let words = source ^ destination;
+            let folded = low(words >> 16) ^ low(words) ^ ports[0] ^ ports[1];
+            prop_assert_eq!(u32::from(toeplitz(folded)), reference(&input) & 0xffff);
+        }
+    }
+
+    #[test]
+    fn every_worker_gets_its_share() {
+        for workers in 1..=8 {
+            let mut count = vec![0; usize::from(workers)];
+            for word in 0..=u16::MAX {
+                count[usize::from(queue_of_entry(toeplitz(word), workers))] += 1;
+            }
+            let fair = 65_536 / usize::from(workers);
+            assert!(count.iter().all(|share| *share > fair / 2), "{workers} workers: {count:?}");
+        }
+    }
+}

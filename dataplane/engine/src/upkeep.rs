@@ -1,0 +1,191 @@
+//! What happens to sessions between packets: they expire, are listed, are ended.
+
+use crate::counters::ProtocolClass;
+use crate::packet::Facts;
+use crate::pipeline::Engine;
+use crate::policy::{RuleId, Timeouts};
+use crate::port::Port;
+use crate::reason::Reason;
+use crate::record::{Event, Outbox, PacketRecord, Verdict};
+use crate::session::{SessionId, SessionView, State};
+use crate::time::{Duration, Instant};
+
+impl Engine {
+    /// A moment before which no timer is due; `None` when there is no session. Resolution is one millisecond.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_ms().map(Instant::from_millis)
+    }
+
+    /// Ends sessions that have been idle for as long as their timeout, and looks at `budget` timers at the most.
+    /// Returns whether more may be due.
+    pub fn expire(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
+        for _ in 0..budget {
+            let Some(slot) = self.wheel.pop(&mut self.table.timers(), now.as_millis()) else { return false };
+            if self.table.hot(slot).policy != self.running.policy.generation && !self.renew(slot) {
+                self.finish(now, slot, Reason::EndPolicy, out);
+                continue;
+            }
+            if self.deadline_ms(now, slot) > now.as_millis() {
+                self.file(now, slot);
+                continue;
+            }
+            let reason = match self.table.hot(slot).state {
+                State::SynSent | State::SynReceived => Reason::EndHandshake,
+                State::Closing | State::TimeWait => Reason::EndClosed,
+                State::Reset => Reason::EndReset,
+                _ => Reason::EndIdle,
+            };
+            self.finish(now, slot, reason, out);
+        }
+        true
+    }
+
+    /// Ends the session of that name; whether it lived.
+    pub fn end_session(&mut self, now: Instant, id: SessionId, reason: Reason, out: &mut Outbox) -> bool {
+        let found = self.table.slot(id);
+        if let Some(slot) = found {
+            self.end(now, slot, reason, out);
+        }
+        found.is_some()
+    }
+
+    /// Calls `each` with the live sessions in up to `budget` slots from `cursor` on; returns where to go on, or
+    /// `None` at the end of the table. A session that lives through the whole listing is seen exactly once.
+    pub fn scan(
+        &self,
+        now: Instant,
+        cursor: u32,
+        budget: u32,
+        mut each: impl FnMut(&SessionView),
+    ) -> Option<u32> {
+        let end = cursor.saturating_add(budget).min(self.table.used());
+        for slot in cursor..end {
+            if self.table.is_live(slot) {
+                each(&self.view(now, slot));
+            }
+        }
+        (end < self.table.used()).then_some(end)
+    }
+
+    /// The live session of that name.
+    pub fn session(&self, now: Instant, id: SessionId) -> Option<SessionView> {
+        self.table.slot(id).map(|slot| self.view(now, slot))
+    }
+
+    pub(crate) fn view(&self, now: Instant, slot: u32) -> SessionView {
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        let key = self.table.key(slot);
+        let since = |stamped: u32| Duration::from_millis(u64::from(elapsed_ms(now, stamped)));
+        let timeout_ms = hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot));
+        SessionView {
+            id: self.table.id(slot),
+            from: hot.from(),
+            five_tuple: key.five_tuple(hot.from()),
+            vlan: key.vlan,
+            state: hot.state,
+            rule: cold.rule,
+            age: since(cold.created_ms),
+            idle: since(hot.last_seen_ms),
+            timeout: Duration::from_millis(u64::from(timeout_ms)),
+            packets: cold.packets(),
+            bytes: cold.bytes(),
+        }
+    }
+
+    /// Ends a live session.
+    pub(crate) fn end(&mut self, now: Instant, slot: u32, reason: Reason, out: &mut Outbox) {
+        self.wheel.remove(&mut self.table.timers(), slot);
+        self.finish(now, slot, reason, out);
+    }
+
+    /// Ends a live session whose timer is in no list.
+    fn finish(&mut self, now: Instant, slot: u32, reason: Reason, out: &mut Outbox) {
+        let log = self.running.policy.logs_sessions(self.rule_of(slot));
+        if log || self.config.report_all_sessions {
+            out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
+        }
+        let hot = self.table.hot(slot);
+        self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);
+        self.counters.reason(reason).add(1);
+        self.table.remove(slot);
+    }
+
+    /// Files the timer of a session, which is in no list.
+    pub(crate) fn file(&mut self, now: Instant, slot: u32) {
+        let deadline_ms = self.deadline_ms(now, slot);
+        self.wheel.insert(&mut self.table.timers(), slot, deadline_ms);
+    }
+
+    /// When the session will have been idle for its timeout, in milliseconds of the engine's clock.
+    fn deadline_ms(&self, now: Instant, slot: u32) -> u64 {
+        let hot = self.table.hot(slot);
+        let timeout_ms = hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot));
+        let idle_ms = elapsed_ms(now, hot.last_seen_ms);
+        let last_seen_ms = if hot.last_seen_ms == stamp(now) {
+            now.as_nanos().div_ceil(1_000_000)
+        } else {
+            now.as_millis().saturating_sub(u64::from(idle_ms))
+        };
+        last_seen_ms + u64::from(timeout_ms)
+    }
+
+    /// The rule of a session in the policy in force, if that still has it.
+    fn rule_of(&self, slot: u32) -> Option<RuleId> {
+        self.running.policy.by_key(self.table.cold(slot).rule)
+    }
+
+    /// The timeouts of a session in the policy in force.
+    fn timeouts_of(&self, slot: u32) -> &Timeouts {
+        let (policy, hot) = (&self.running.policy, self.table.hot(slot));
+        let id = if hot.policy == policy.generation {
+            hot.timeouts
+        } else {
+            policy.timeouts_of(self.rule_of(slot))
+        };
+        policy.timeouts(id)
+    }
+
+    pub(crate) fn record(&self, now: Instant, port: Port, facts: &Facts, verdict: Verdict) -> PacketRecord {
+        PacketRecord {
+            time: now,
+            port,
+            vlan: facts.vlan,
+            ethertype: facts.ethertype,
+            five_tuple: facts.five_tuple(),
+            tcp_flags: facts.tcp.flags,
+            wire_len: facts.wire_len,
+            reason: verdict.reason,
+            rule: self.running.policy.key(verdict.rule),
+            session: verdict.session,
+        }
+    }
+
+    /// Reports a packet that only `log` in the policy keeps from being dropped.
+    pub(crate) fn suspect(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.counters.suspicious[port.index()].add(1);
+        out.event(Event::Suspect { packet: self.record(now, port, facts, verdict) });
+    }
+}
+
+/// A moment as sessions remember it: milliseconds, rounded up so that nothing expires early, wrapping at 32 bits.
+#[expect(clippy::cast_possible_truncation, reason = "stamps wrap; timeouts are far shorter")]
+pub(crate) const fn stamp(now: Instant) -> u32 {
+    now.as_nanos().div_ceil(1_000_000) as u32
+}
+
+/// Milliseconds from `stamped` to `now`. A stamp is rounded up and may lie a millisecond ahead: that is zero.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "stamps wrap; a negative span is zero"
+)]
+fn elapsed_ms(now: Instant, stamped: u32) -> u32 {
+    ((now.as_millis() as u32).wrapping_sub(stamped) as i32).max(0) as u32
+}

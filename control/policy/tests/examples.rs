@@ -1,0 +1,141 @@
+//! The shipped examples parse, and mean what their comments say.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use sekisho_engine::policy::linear::first_match;
+use sekisho_engine::policy::{Action, LogLevel, OnDeploy, OnExpiry, Query, SpoofingMode, Timeouts};
+use sekisho_engine::port::Port;
+use sekisho_policy::words::{Helper, Hugepages, Poll, SynProxy};
+use sekisho_policy::{Loaded, appliance, load};
+
+fn config(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(name)
+}
+
+fn decide(
+    loaded: &Loaded,
+    from: Port,
+    (source, destination): (&str, &str),
+    service: (u8, u16),
+) -> Option<String> {
+    let policy = loaded.compile(1);
+    let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+    let query = Query {
+        from: policy.zones.place(from, 0, source).zone(),
+        to: policy.zones.place(from.other(), 0, destination).zone(),
+        source,
+        destination,
+        protocol: service.0,
+        selector: service.1,
+    };
+    first_match(&policy.ruleset, &query).map(|id| policy.ruleset.rules[id.0 as usize].name.to_string())
+}
+
+#[test]
+fn the_small_policy_lets_the_lan_out_and_nothing_in() {
+    let loaded = load(&config("small.yaml")).unwrap();
+    let out = decide(&loaded, Port::Lan, ("192.0.2.10", "203.0.113.5"), (6, 443));
+    assert_eq!(out.as_deref(), Some("lan-out"));
+    assert_eq!(decide(&loaded, Port::Wan, ("203.0.113.5", "192.0.2.10"), (6, 22)), None);
+    assert_eq!(loaded.ruleset.default_action, Action::Drop);
+    assert_eq!(loaded.ruleset.default_log, LogLevel::None);
+    assert_eq!(loaded.ruleset.protections.spoofing, SpoofingMode::Off);
+    assert!(loaded.refuse_unenforced().is_ok());
+    assert_eq!(loaded.all_warnings().to_string(), "");
+}
+
+#[test]
+fn the_large_policy_decides_as_its_comments_say() {
+    let loaded = load(&config("policy.yaml")).unwrap();
+    let cases = [
+        (Port::Wan, ("198.18.3.4", "198.51.100.10"), (6, 443), Some("threats")),
+        (Port::Lan, ("192.0.2.10", "203.0.113.53"), (17, 53), Some("resolve")),
+        (Port::Lan, ("192.0.2.10", "203.0.113.5"), (6, 443), Some("browse")),
+        (Port::Lan, ("192.0.2.10", "203.0.113.5"), (1, 8 << 8), Some("browse")),
+        (Port::Lan, ("192.0.2.10", "203.0.113.5"), (6, 25), None),
+        (Port::Lan, ("192.0.2.210", "203.0.113.5"), (6, 443), Some("printers-stay-in")),
+        (Port::Lan, ("192.0.2.150", "203.0.113.80"), (6, 5432), Some("long-lived")),
+        (Port::Wan, ("203.0.113.5", "192.0.2.10"), (6, 443), None),
+        (Port::Lan, ("2001:db8:1::5", "2001:db8:ffff::53"), (6, 53), Some("resolve")),
+    ];
+    for (from, addresses, service, rule) in cases {
+        assert_eq!(
+            decide(&loaded, from, addresses, service).as_deref(),
+            rule,
+            "{from} {addresses:?} {service:?}"
+        );
+    }
+}
+
+#[test]
+fn the_large_policy_keeps_every_value() {
+    let loaded = load(&config("policy.yaml")).unwrap();
+    let ruleset = &loaded.ruleset;
+    assert_eq!(ruleset.default_log, LogLevel::Drops);
+    assert_eq!(ruleset.zones[1].vlans.as_deref(), Some(&[20][..]));
+    assert_eq!(ruleset.timeouts[0], Timeouts::default());
+    let long_lived = ruleset.rules.iter().find(|rule| &*rule.name == "long-lived").unwrap();
+    let timeouts = &ruleset.timeouts[usize::from(long_lived.timeouts.0)];
+    assert_eq!((timeouts.tcp_established_ms, timeouts.on_expiry), (43_200_000, OnExpiry::Probe));
+    assert_eq!(timeouts.udp_stream_ms, Timeouts::default().udp_stream_ms);
+    assert_eq!(ruleset.inspection.sessions_on_deploy, OnDeploy::Keep);
+    assert_eq!(ruleset.inspection.non_ip, [0x0806]);
+    assert!(ruleset.inspection.link_local.lldp && ruleset.inspection.link_local.stp);
+    assert!(!ruleset.inspection.link_local.lacp && !ruleset.inspection.llc);
+    assert_eq!(ruleset.protections.bogons, SpoofingMode::Drop);
+    assert_eq!(loaded.policy.syn_flood.and_then(|flood| flood.half_open), Some(10_000));
+    assert_eq!(loaded.policy.port_scan.map(|scan| scan.block_for_ms), Some(300_000));
+    let published = loaded.policy.rules.last().unwrap();
+    assert_eq!(published.syn_proxy, SynProxy::Auto);
+    assert_eq!(published.limits.sessions_per_source, Some(200));
+    assert_eq!(published.limits.new_sessions_per_second_per_source, Some(50));
+    assert_eq!(loaded.policy.rules[2].helpers[0].0, Helper::Ftp);
+    assert_eq!(loaded.policy.rules[2].helpers[0].1[0].selector, 21..=21);
+    assert_eq!(loaded.policy.rules[0].place.line, 35);
+}
+
+#[test]
+fn what_is_not_built_is_named_and_refused() {
+    let loaded = load(&config("policy.yaml")).unwrap();
+    let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
+    let wanted = [
+        "services.helper: ftp",
+        "rules.timeout.on_expiry: probe",
+        "rules.syn_proxy: auto",
+        "rules.limits",
+        "inspection.tcp_window: strict",
+        "inspection.fragments: reassemble",
+        "protections.syn_flood",
+        "protections.port_scan",
+    ];
+    assert_eq!(features, wanted);
+    let refused = loaded.refuse_unenforced().unwrap_err();
+    assert_eq!(refused.len(), wanted.len());
+    assert!(refused.has_errors());
+    let warned = loaded.all_warnings();
+    assert!(!warned.has_errors());
+    assert_eq!(warned.iter().filter(|one| one.message.contains("not enforced yet")).count(), wanted.len());
+}
+
+#[test]
+fn the_hash_is_that_of_the_policy_and_its_feeds() {
+    let loaded = load(&config("policy.yaml")).unwrap();
+    assert_eq!(loaded.sha256.len(), 64);
+    let small = load(&config("small.yaml")).unwrap();
+    assert_ne!(small.sha256, loaded.sha256);
+}
+
+#[test]
+fn the_appliance_file_is_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/appliance.yaml");
+    let appliance = appliance::load(&path).unwrap();
+    assert_eq!(appliance.lan.device, "net_af_packet0,iface=sk-lan");
+    assert_eq!(appliance.workers, appliance::Workers::Count(1));
+    assert_eq!(appliance.hugepages, Hugepages::Auto);
+    assert_eq!(appliance.poll, Poll::Adaptive);
+    assert_eq!(appliance.policy, path.parent().unwrap().join("policy.yaml"));
+    assert_eq!(appliance.log_file.as_deref(), Some(Path::new("/var/log/sekisho/flows.jsonl")));
+}

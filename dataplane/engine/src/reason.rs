@@ -104,7 +104,6 @@ reasons! {
     TcpBadFlags, Drop, "tcp-bad-flags", "Flags that no session can send: none, SYN+FIN, SYN+RST, FIN+RST, FIN or PSH or URG without ACK.";
     PortZero, Drop, "port-zero", "Source or destination port 0.";
     UdpBadLength, Drop, "udp-bad-length", "The UDP length is below 8 or past the end of the packet.";
-    BadChecksum, Drop, "bad-checksum", "The checksum of the TCP, UDP, ICMP or ICMPv6 packet is wrong.";
     SctpMalformed, Drop, "sctp-malformed", "An SCTP packet whose first chunk is impossible.";
     GreMalformed, Drop, "gre-malformed", "A GRE header of unknown version or with a source route.";
     AhMalformed, Drop, "ah-malformed", "An AH header whose length is impossible.";
@@ -119,7 +118,6 @@ reasons! {
     IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet of a live session.";
     IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is neither a query nor an error that sessions know.";
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
-    SessionState, Drop, "session-state", "A packet that does not fit the state of its session (protocols other than TCP).";
 
     // Dropped: limits of the appliance.
     TableFull, Drop, "session-table-full", "The session table is full, and no half-open session could be evicted for the newcomer.";

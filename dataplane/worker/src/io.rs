@@ -1,0 +1,60 @@
+//! Where frames come from and go to.
+
+use sekisho_engine::port::Port;
+use sekisho_engine::time::Instant;
+
+/// What became of the frames that waited to be sent by a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Frames that the device took.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that it had no room for; they are gone.
+    pub dropped: u64,
+}
+
+/// The queues of one worker: DPDK in the appliance, memory in tests.
+///
+/// There is one batch of frames at a time, in places `0..len`; the worker reads each frame and then forwards it,
+/// takes it out, or leaves it to be freed by [`PacketIo::release`].
+pub trait PacketIo {
+    /// An owned frame that can go to another worker.
+    type Packet: Send + 'static;
+
+    /// The time.
+    fn now(&mut self) -> Instant;
+
+    /// Receives up to [`crate::BURST_MAX`] frames from `port` into the batch, which is empty; returns how many.
+    fn receive(&mut self, port: Port) -> usize;
+
+    /// Puts a frame that another worker received into the next place of the batch.
+    fn accept(&mut self, packet: Self::Packet);
+
+    /// Hints that the frame at `place` is looked at soon.
+    fn prefetch(&mut self, place: usize);
+
+    /// The bytes of the frame at `place`: all of it, or its first segment with at least 512 bytes.
+    fn head(&self, place: usize) -> &[u8];
+
+    /// Its whole length on the wire, without FCS.
+    fn wire_len(&self, place: usize) -> usize;
+
+    /// Queues the frame at `place` to leave by `port`.
+    fn forward(&mut self, place: usize, port: Port);
+
+    /// Takes the frame at `place` out of the batch.
+    fn take(&mut self, place: usize) -> Option<Self::Packet>;
+
+    /// Frees what is left of the batch.
+    fn release(&mut self);
+
+    /// Queues a copy of `frame` to leave by `port`; whether there was a buffer for it.
+    fn inject(&mut self, port: Port, frame: &[u8]) -> bool;
+
+    /// Sends what waits to leave by `port`.
+    fn send(&mut self, port: Port) -> Sent;
+
+    /// The longest frame that `port` can send, without FCS.
+    fn frame_max(&self, port: Port) -> usize;
+}

@@ -1,0 +1,357 @@
+//! The loop.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration as Pause;
+
+use arrayvec::ArrayVec;
+use sekisho_engine::packet::{self, Facts};
+use sekisho_engine::port::Port;
+use sekisho_engine::reason::Reason;
+use sekisho_engine::session::{SessionId, SessionView};
+use sekisho_engine::time::{Duration, Instant};
+use sekisho_engine::{Engine, Outbox, Running, steer};
+
+use crate::BURST_MAX;
+use crate::io::PacketIo;
+use crate::query::{Answer, Order, Request};
+use crate::shared::{Handed, Handoff, Switch, WorkerShared};
+
+/// Housekeeping comes at least once in so many turns; in a turn without frames it comes at once.
+const HOUSEKEEPING_TURNS: u32 = 256;
+/// Timers that are looked at in one turn of housekeeping.
+const EXPIRE_BUDGET: u32 = 256;
+/// Slots of the session table that are looked at in one turn, for a listing.
+const SCAN_BUDGET: u32 = 256;
+/// Sessions that an order ends in one turn.
+const END_BUDGET: usize = 64;
+/// `adaptive`: turns without a frame before the worker first sleeps.
+const IDLE_TURNS: u32 = 256;
+/// `adaptive`: the first and the longest sleep. A frame waits no longer than this.
+const SLEEP_MIN: Pause = Pause::from_micros(20);
+const SLEEP_MAX: Pause = Pause::from_micros(500);
+/// A stop takes no longer than this to end the sessions in the log; the appliance is gone within a second.
+const FAREWELL_MAX: Duration = Duration::from_millis(300);
+/// Frames ahead of the one at hand whose headers are fetched.
+const PREFETCH_AHEAD: usize = 4;
+
+/// What the worker does when nothing arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollMode {
+    /// Polls on: the shortest latency, a whole core.
+    Busy,
+    /// Sleeps, up to half a millisecond at a time.
+    Adaptive,
+}
+
+/// What a worker is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerConfig {
+    /// Its number, from 0.
+    pub worker: u16,
+    /// What it does when nothing arrives.
+    pub poll: PollMode,
+}
+
+/// A worker: made on the control thread, then moved to its own core, where it [`Worker::run`]s.
+#[derive(Debug)]
+pub struct Worker<Io: PacketIo> {
+    config: WorkerConfig,
+    io: Io,
+    engine: Engine,
+    outbox: Outbox,
+    switch: Arc<Switch>,
+    shared: Arc<WorkerShared>,
+    handoff: Handoff<Io::Packet>,
+    next_policy: Option<Running>,
+    request: Option<(Request, u64)>,
+    facts: ArrayVec<Facts, BURST_MAX>,
+    doomed: ArrayVec<SessionId, END_BUDGET>,
+}
+
+impl<Io: PacketIo> Worker<Io> {
+    /// A worker over these queues and this shard of the sessions.
+    pub fn new(
+        config: WorkerConfig,
+        io: Io,
+        engine: Engine,
+        switch: Arc<Switch>,
+        shared: Arc<WorkerShared>,
+        handoff: Handoff<Io::Packet>,
+    ) -> Self {
+        shared.running.store(engine.running().policy.generation, Relaxed);
+        Self {
+            config,
+            io,
+            engine,
+            outbox: Outbox::new(BURST_MAX, 4 * BURST_MAX),
+            switch,
+            shared,
+            handoff,
+            next_policy: None,
+            request: None,
+            facts: ArrayVec::new(),
+            doomed: ArrayVec::new(),
+        }
+    }
+
+    /// Polls until [`Switch::stop`]; then ends all sessions, so that they are in the log, and gives the queues back.
+    pub fn run(mut self) -> Io {
+        let (mut idle_turns, mut since_housekeeping, mut sleep) = (0u32, 0u32, SLEEP_MIN);
+        let mut turn_began = self.io.now();
+        while !self.switch.stop.load(Relaxed) {
+            let found = self.turn(turn_began);
+            since_housekeeping += 1;
+            if found == 0 || since_housekeeping >= HOUSEKEEPING_TURNS {
+                since_housekeeping = 0;
+                self.keep_house(turn_began);
+            }
+            if found > 0 {
+                idle_turns = 0;
+                sleep = SLEEP_MIN;
+            } else if self.config.poll == PollMode::Adaptive && self.request.is_none() {
+                idle_turns += 1;
+                if idle_turns > IDLE_TURNS {
+                    std::thread::sleep(sleep);
+                    sleep = (sleep * 2).min(SLEEP_MAX);
+                }
+            }
+            let now = self.io.now();
+            self.count_turn(found, now.since(turn_began).as_nanos());
+            turn_began = now;
+        }
+        self.end_all(turn_began);
+        self.io
+    }
+
+    /// One turn: a burst from each port, a burst from the hand-off ring. Returns the frames found.
+    pub fn turn(&mut self, now: Instant) -> usize {
+        self.follow_switch();
+        let mut found = 0;
+        for port in Port::ALL {
+            let received = self.io.receive(port);
+            if received > 0 {
+                found += received;
+                self.batch(now, received, |_| port, true);
+            }
+        }
+        if self.handoff.workers() > 1 {
+            found += self.take_handed(now);
+        }
+        found
+    }
+
+    /// Frames that others received and this worker owns.
+    fn take_handed(&mut self, now: Instant) -> usize {
+        let mut ports = ArrayVec::<Port, BURST_MAX>::new();
+        while !ports.is_full()
+            && let Some(handed) = self.handoff.take(self.config.worker)
+        {
+            ports.push(handed.port);
+            self.io.accept(handed.packet);
+        }
+        if !ports.is_empty() {
+            self.shared.counters.handed_in.add(ports.len() as u64);
+            self.batch(now, ports.len(), |place| ports[place], false);
+        }
+        ports.len()
+    }
+
+    /// Works through the frames at hand: facts of all, then each to its owner or to the engine, then one send a port.
+    fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
+        self.shared.counters.bursts.add(1);
+        self.gather(len);
+        if from_device {
+            let bytes = self.facts.iter().map(|facts| u64::from(facts.wire_len)).sum();
+            self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
+        }
+        let workers = self.handoff.workers();
+        for place in 0..len {
+            let facts = self.facts[place];
+            let port = port_of(place);
+            if from_device && workers > 1 {
+                let owner = steer::owner(&facts, workers);
+                if owner != self.config.worker {
+                    self.hand_over(place, port, owner);
+                    continue;
+                }
+            }
+            let verdict = self.engine.inspect(now, port, &facts, self.io.head(place), &mut self.outbox);
+            if !verdict.is_forward() {
+                continue;
+            }
+            if self.io.wire_len(place) > self.io.frame_max(port.other()) {
+                self.shared.engine.reason(Reason::TooLong).add(1);
+                continue;
+            }
+            self.io.forward(place, port.other());
+        }
+        self.io.release();
+        self.empty_outbox();
+        for port in Port::ALL {
+            self.flush(port);
+        }
+    }
+
+    fn gather(&mut self, len: usize) {
+        self.facts.clear();
+        for place in 0..len.min(PREFETCH_AHEAD) {
+            self.io.prefetch(place);
+        }
+        for place in 0..len.min(BURST_MAX) {
+            if place + PREFETCH_AHEAD < len {
+                self.io.prefetch(place + PREFETCH_AHEAD);
+            }
+            self.facts.push(packet::parse(self.io.head(place), self.io.wire_len(place)));
+        }
+    }
+
+    fn hand_over(&mut self, place: usize, port: Port, owner: u16) {
+        let Some(packet) = self.io.take(place) else { return };
+        match self.handoff.pass(owner, Handed { port, packet }) {
+            Ok(()) => self.shared.counters.handed_over.add(1),
+            Err(_) => self.shared.engine.reason(Reason::HandoffFull).add(1),
+        }
+    }
+
+    /// Frames of the engine's own join those that leave; events go to control.
+    fn empty_outbox(&mut self) {
+        let counters = &self.shared.counters;
+        for frame in self.outbox.frames.drain(..) {
+            if !self.io.inject(frame.port, frame.bytes()) {
+                counters.own_frames_lost.add(1);
+            }
+        }
+        for event in self.outbox.events.drain(..) {
+            if self.shared.events.push(event).is_err() {
+                counters.events_lost.add(1);
+            }
+        }
+        counters.own_frames_lost.add(core::mem::take(&mut self.outbox.frames_lost));
+        counters.events_lost.add(core::mem::take(&mut self.outbox.events_lost));
+    }
+
+    fn flush(&mut self, port: Port) {
+        let sent = self.io.send(port);
+        self.shared.counters.sent[port.index()].add(sent.packets, sent.bytes);
+        if sent.dropped > 0 {
+            self.shared.engine.reason(Reason::TransmitFull).add(sent.dropped);
+        }
+    }
+
+    /// Switches to the policy at hand once all workers have it at hand.
+    fn follow_switch(&mut self) {
+        let wanted = self.switch.generation.load(Acquire);
+        let is_at_hand = self.next_policy.as_ref().is_some_and(|next| next.policy.generation == wanted);
+        if is_at_hand && let Some(next) = self.next_policy.take() {
+            let old = self.engine.set_policy(next);
+            self.shared.running.store(wanted, Release);
+            // Control takes the old one back before it sends the next, so there is room.
+            let _ = self.shared.retired.push(old);
+        }
+    }
+
+    /// What does not belong to a frame: the next policy, timers, questions.
+    pub fn keep_house(&mut self, now: Instant) {
+        self.shared.heartbeat.fetch_add(1, Relaxed);
+        if let Some(next) = self.shared.policies.pop() {
+            self.shared.prepared.store(next.policy.generation, Release);
+            // One that was never switched to, because another worker did not take it, goes back as well.
+            if let Some(unused) = self.next_policy.replace(next) {
+                let _ = self.shared.retired.push(unused);
+            }
+        }
+        self.engine.expire(now, EXPIRE_BUDGET, &mut self.outbox);
+        self.empty_outbox();
+        if self.request.is_none() {
+            self.request = self.shared.requests.pop().map(|request| (request, 0));
+        }
+        if self.request.is_some() {
+            self.answer(now);
+            self.empty_outbox();
+        }
+        for port in Port::ALL {
+            self.flush(port);
+        }
+    }
+
+    /// A few slots more of the question at hand.
+    fn answer(&mut self, now: Instant) {
+        let Some((mut request, mut matched)) = self.request.take() else { return };
+        let policy = Arc::clone(&self.engine.running().policy);
+        let room = request.page.capacity().saturating_sub(request.page.len());
+        let budget = match request.order {
+            Order::List => SCAN_BUDGET.min(u32::try_from(room).unwrap_or(u32::MAX)),
+            Order::Count => SCAN_BUDGET,
+            Order::End(_) => u32::try_from(END_BUDGET).unwrap_or(u32::MAX),
+        };
+        let (filter, page, doomed, order) =
+            (&request.filter, &mut request.page, &mut self.doomed, request.order);
+        let each = |session: &SessionView| {
+            if !filter.matches(session, &policy) {
+                return;
+            }
+            matched += 1;
+            if order != Order::Count && page.len() < page.capacity() {
+                page.push(*session);
+            }
+            if matches!(order, Order::End(_)) {
+                doomed.push(session.id);
+            }
+        };
+        let next = match filter.id {
+            Some(id) => {
+                self.engine.session(now, id).iter().for_each(each);
+                None
+            }
+            None => self.engine.scan(now, request.cursor, budget, each),
+        };
+        if let Order::End(reason) = order {
+            for id in self.doomed.drain(..) {
+                self.engine.end_session(now, id, reason, &mut self.outbox);
+            }
+        }
+        let is_full = order == Order::List && request.page.len() == request.page.capacity();
+        match next {
+            Some(cursor) if !is_full => {
+                request.cursor = cursor;
+                self.request = Some((request, matched));
+            }
+            next => {
+                let answer = Answer { worker: self.config.worker, page: request.page, matched, next };
+                // Whoever asked may have gone.
+                let _ = request.answer.try_send(answer);
+            }
+        }
+    }
+
+    fn count_turn(&self, found: usize, nanos: u64) {
+        let counters = &self.shared.counters;
+        counters.turns.add(1);
+        counters.total_nanos.add(nanos);
+        if found > 0 {
+            counters.busy_turns.add(1);
+            counters.busy_nanos.add(nanos);
+        }
+    }
+
+    /// Ends every session for the log, as far as control still takes the events and time allows.
+    fn end_all(&mut self, now: Instant) {
+        let mut cursor = Some(0);
+        while let Some(from) = cursor
+            && self.io.now().since(now) < FAREWELL_MAX
+        {
+            let doomed = &mut self.doomed;
+            cursor = self.engine.scan(now, from, u32::try_from(END_BUDGET).unwrap_or(u32::MAX), |session| {
+                doomed.push(session.id);
+            });
+            for id in self.doomed.drain(..) {
+                self.engine.end_session(now, id, Reason::EndShutdown, &mut self.outbox);
+            }
+            self.empty_outbox();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

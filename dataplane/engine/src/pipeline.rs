@@ -517,4 +517,5 @@ fn segment_of(facts: &Facts, head: &[u8]) -> tcp::Segment {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;

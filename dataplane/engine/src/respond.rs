@@ -188,4 +188,5 @@ fn finish(mut sum: u64) -> u16 {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;

@@ -288,4 +288,5 @@ fn offset(at: usize) -> Result<u16, Reason> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;

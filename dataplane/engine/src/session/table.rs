@@ -481,4 +481,5 @@ const fn fold(wide: u128) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;

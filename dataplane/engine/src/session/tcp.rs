@@ -386,4 +386,5 @@ pub(crate) fn window_scale(mut options: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;

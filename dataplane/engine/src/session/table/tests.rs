@@ -1,1 +1,147 @@
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::packet::protocol;
+
+const SECRET: HashSecret =
+    HashSecret([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 7]);
+
+fn key(number: u32, is_v6: bool) -> FlowKey {
+    let addresses = if is_v6 {
+        Ends::V6 { lan: 1 << 120 | u128::from(number), wan: 2 << 120 }
+    } else {
+        Ends::V4 { lan: number, wan: 0x0a00_0001 }
+    };
+    FlowKey { addresses, lan_port: 1024, wan_port: 53, protocol: protocol::UDP, vlan: VlanStack::UNTAGGED }
+}
+
+fn add(table: &mut Table, key: &FlowKey, state: State) -> Result<u32, Full> {
+    let hashed = table.hash(key);
+    table.insert(key, hashed, Port::Lan, state)
+}
+
+fn find(table: &Table, key: &FlowKey) -> Option<u32> {
+    table.find(key, table.hash(key))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(u32, bool),
+    Remove(u32, bool),
+    Establish(u32, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Add(number, v6)),
+        1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Remove(number, v6)),
+        1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Establish(number, v6)),
+    ]
+}
+
+proptest! {
+    /// Against a map: the same sessions are found, and the oldest half-open one is the oldest.
+    #[test]
+    fn agrees_with_a_map(steps in prop::collection::vec(step(), 1..300)) {
+        let mut table = Table::new(3, 40, SECRET);
+        let mut model: HashMap<(u32, bool), (SessionId, State)> = HashMap::new();
+        let mut half_open: Vec<(u32, bool)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Add(number, v6) => {
+                    if model.contains_key(&(number, v6)) {
+                        continue;
+                    }
+                    match add(&mut table, &key(number, v6), State::SynSent) {
+                        Ok(slot) => {
+                            prop_assert!(model.len() < 40);
+                            model.insert((number, v6), (table.id(slot), State::SynSent));
+                            half_open.push((number, v6));
+                        }
+                        Err(Full) => prop_assert_eq!(model.len(), 40),
+                    }
+                }
+                Step::Remove(number, v6) => {
+                    if let Some((id, _)) = model.remove(&(number, v6)) {
+                        half_open.retain(|waiting| *waiting != (number, v6));
+                        let slot = table.slot(id).expect("it lives");
+                        table.remove(slot);
+                        prop_assert_eq!(table.slot(id), None);
+                    }
+                }
+                Step::Establish(number, v6) => {
+                    if let Some((id, state)) = model.get_mut(&(number, v6)) {
+                        half_open.retain(|waiting| *waiting != (number, v6));
+                        *state = State::Established;
+                        let slot = table.slot(*id).expect("it lives");
+                        table.set_state(slot, State::Established);
+                    }
+                }
+            }
+            prop_assert_eq!(table.len() as usize, model.len());
+            let oldest = table.oldest_half_open().map(|slot| table.key(slot));
+            prop_assert_eq!(oldest, half_open.first().map(|(number, v6)| key(*number, *v6)));
+            for number in 0..60 {
+                for v6 in [false, true] {
+                    let expected = model.get(&(number, v6));
+                    let found = find(&table, &key(number, v6));
+                    prop_assert_eq!(found.map(|slot| table.id(slot)), expected.map(|(id, _)| *id));
+                    prop_assert_eq!(found.map(|slot| table.hot(slot).state), expected.map(|(_, state)| *state));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn holds_as_many_sessions_as_it_says() {
+    for capacity in [1, 2, 7, 64, 1_000, 100_000] {
+        let mut table = Table::new(0, capacity, SECRET);
+        for number in 0..capacity {
+            add(&mut table, &key(number, number % 3 == 0), State::Established).expect("below its capacity");
+        }
+        assert_eq!(add(&mut table, &key(capacity, false), State::Established), Err(Full));
+        for number in 0..capacity {
+            assert!(find(&table, &key(number, number % 3 == 0)).is_some());
+        }
+    }
+}
+
+/// `docs/architecture.md` promises at most 128 bytes an IPv4 session and 192 an IPv6 one.
+#[test]
+fn a_session_takes_at_most_128_bytes_and_192_for_ipv6() {
+    let table = Table::new(0, 1_000_000, SECRET);
+    let bytes = table.memory_bytes() as f64 / 1e6;
+    assert!(bytes <= 128.0, "{bytes} bytes an IPv4 session");
+    let wide = size_of_val(&*table.wide) as f64 / 1e6;
+    assert!(bytes + wide <= 192.0, "{} bytes an IPv6 session", bytes + wide);
+}
+
+#[test]
+fn the_same_five_tuple_differs_by_family_vlan_and_protocol() {
+    let mut table = Table::new(0, 16, SECRET);
+    let plain = key(7, false);
+    add(&mut table, &plain, State::Unreplied).expect("there is room");
+    let others = [
+        key(7, true),
+        FlowKey { vlan: VlanStack::new(20, 0), ..plain },
+        FlowKey { vlan: VlanStack::new(20, 7), ..plain },
+        FlowKey { protocol: protocol::TCP, ..plain },
+        FlowKey { lan_port: 53, wan_port: 1024, ..plain },
+    ];
+    for other in others {
+        assert_eq!(find(&table, &other), None, "{other:?}");
+    }
+}
+
+#[test]
+fn counts_wrap_at_48_bits_and_not_before() {
+    let mut cold = Cold::default();
+    for _ in 0..3 {
+        cold.count(Port::Wan, u32::MAX);
+    }
+    assert_eq!(cold.packets(), [0, 3]);
+    assert_eq!(cold.bytes(), [0, 3 * u64::from(u32::MAX)]);
+}

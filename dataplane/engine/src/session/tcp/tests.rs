@@ -1,1 +1,376 @@
+use proptest::prelude::*;
 
+use super::*;
+use tcp_flags::{ACK, FIN, PSH, RST, SYN};
+
+const STRICT: TcpWindowMode = TcpWindowMode::Strict;
+const CLIENT: usize = 0;
+const SERVER: usize = 1;
+
+fn segment(flags: u8, sequence: u32, acknowledgement: u32, data_len: u32) -> Segment {
+    let tcp = Tcp { sequence, acknowledgement, window: 10_000, flags, header_len: 20, data_len };
+    Segment { tcp, scale: None }
+}
+
+/// A session brought to some point, spoken to in a few words.
+struct Wire([Peer; 2]);
+
+impl Wire {
+    fn syn_sent() -> Self {
+        Self(open(CLIENT, &segment(SYN, 100, 0, 0)))
+    }
+
+    fn syn_received() -> Self {
+        let mut wire = Self::syn_sent();
+        assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Accept);
+        wire
+    }
+
+    fn established() -> Self {
+        let mut wire = Self::syn_received();
+        assert_eq!(wire.send(CLIENT, ACK, 101, 501, 0), Outcome::Accept);
+        wire
+    }
+
+    fn half_closed() -> Self {
+        let mut wire = Self::established();
+        assert_eq!(wire.send(CLIENT, FIN | ACK, 101, 501, 0), Outcome::Accept);
+        wire
+    }
+
+    fn closing() -> Self {
+        let mut wire = Self::half_closed();
+        assert_eq!(wire.send(SERVER, FIN | ACK, 501, 101, 0), Outcome::Accept);
+        wire
+    }
+
+    fn time_wait() -> Self {
+        let mut wire = Self::closing();
+        assert_eq!(wire.send(CLIENT, ACK, 102, 502, 0), Outcome::Accept);
+        assert_eq!(wire.send(SERVER, ACK, 502, 102, 0), Outcome::Accept);
+        wire
+    }
+
+    fn reset() -> Self {
+        let mut wire = Self::established();
+        assert_eq!(wire.send(CLIENT, RST, 101, 0, 0), Outcome::Accept);
+        wire
+    }
+
+    fn send(
+        &mut self,
+        side: usize,
+        flags: u8,
+        sequence: u32,
+        acknowledgement: u32,
+        data_len: u32,
+    ) -> Outcome {
+        track(&mut self.0, side, &segment(flags, sequence, acknowledgement, data_len), STRICT)
+    }
+
+    fn state(&self) -> State {
+        state_of(&self.0)
+    }
+}
+
+#[test]
+fn starters_are_what_they_say() {
+    assert_eq!(Wire::syn_sent().state(), State::SynSent);
+    assert_eq!(Wire::syn_received().state(), State::SynReceived);
+    assert_eq!(Wire::established().state(), State::Established);
+    assert_eq!(Wire::half_closed().state(), State::HalfClosed);
+    assert_eq!(Wire::closing().state(), State::Closing);
+    assert_eq!(Wire::time_wait().state(), State::TimeWait);
+    assert_eq!(Wire::reset().state(), State::Reset);
+}
+
+#[test]
+fn handshake_keeps_its_order() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101, 501, 0),
+        Outcome::Drop(Reason::TcpHandshake),
+        "ACK before the SYN/ACK"
+    );
+    assert_eq!(
+        wire.send(CLIENT, ACK | PSH, 101, 501, 9),
+        Outcome::Drop(Reason::TcpHandshake),
+        "data before it"
+    );
+    assert_eq!(
+        wire.send(SERVER, ACK | PSH, 500, 101, 9),
+        Outcome::Drop(Reason::TcpHandshake),
+        "data of a server"
+    );
+    assert_eq!(
+        wire.send(CLIENT, FIN | ACK, 101, 501, 0),
+        Outcome::Drop(Reason::TcpHandshake),
+        "FIN before it"
+    );
+    assert_eq!(
+        wire.send(CLIENT, SYN | ACK, 100, 501, 0),
+        Outcome::Drop(Reason::TcpHandshake),
+        "SYN/ACK of the opener"
+    );
+    assert_eq!(wire.state(), State::SynSent);
+    let mut wire = Wire::syn_received();
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101, 777, 0),
+        Outcome::Drop(Reason::TcpHandshake),
+        "acknowledges another SYN"
+    );
+    assert_eq!(
+        wire.send(SERVER, ACK | PSH, 501, 101, 9),
+        Outcome::Drop(Reason::TcpHandshake),
+        "data before the ACK"
+    );
+    assert_eq!(wire.state(), State::SynReceived);
+}
+
+#[test]
+fn syn_and_syn_ack_may_be_repeated() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(CLIENT, SYN, 100, 0, 0), Outcome::Accept);
+    let mut wire = Wire::syn_received();
+    assert_eq!(wire.send(CLIENT, SYN, 100, 0, 0), Outcome::Pass);
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Accept);
+    let mut wire = Wire::established();
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Pass, "the ACK got lost behind us");
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Established);
+}
+
+#[test]
+fn stale_syn_ack_moves_nothing() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(SERVER, SYN | ACK, 900, 55, 0), Outcome::Pass);
+    assert_eq!(wire.state(), State::SynSent);
+    assert_eq!(wire.send(CLIENT, RST, 55, 0, 0), Outcome::Pass, "the client refuses it");
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Accept);
+}
+
+#[test]
+fn a_new_attempt_replaces_an_unanswered_one() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(CLIENT, SYN, 7_000, 0, 0), Outcome::Accept);
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Pass, "answers the first attempt");
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 7_001, 0), Outcome::Accept);
+}
+
+#[test]
+fn simultaneous_open() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(SERVER, SYN, 500, 0, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::SynReceived);
+    assert_eq!(wire.send(CLIENT, SYN | ACK, 100, 501, 0), Outcome::Accept);
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Established);
+}
+
+#[test]
+fn split_handshake() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(SERVER, ACK, 0, 101, 0), Outcome::Accept);
+    assert_eq!(wire.send(SERVER, SYN, 500, 0, 0), Outcome::Accept);
+    assert_eq!(wire.send(CLIENT, SYN | ACK, 100, 501, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Established);
+    assert_eq!(wire.send(SERVER, ACK, 501, 101, 100), Outcome::Accept);
+}
+
+/// RFC 7413: data in the SYN, and data of the server before the handshake is done.
+#[test]
+fn fast_open() {
+    let mut wire = Wire(open(CLIENT, &segment(SYN, 100, 0, 50)));
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 151, 0), Outcome::Accept);
+    assert_eq!(wire.send(SERVER, ACK, 501, 151, 1_000), Outcome::Accept);
+    assert_eq!(wire.send(CLIENT, ACK, 151, 1_501, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Established);
+    let mut refused = Wire(open(CLIENT, &segment(SYN, 100, 0, 50)));
+    assert_eq!(
+        refused.send(SERVER, SYN | ACK, 500, 101, 0),
+        Outcome::Accept,
+        "the SYN alone is acknowledged"
+    );
+    assert_eq!(refused.send(CLIENT, ACK, 101, 501, 50), Outcome::Accept, "and the data is sent again");
+}
+
+/// RFC 5961 section 4: a SYN in an established session disturbs nothing, and the challenge ACK passes.
+#[test]
+fn syn_in_an_established_session_is_left_to_its_receiver() {
+    let mut wire = Wire::established();
+    assert_eq!(wire.send(CLIENT, SYN, 40_000, 0, 0), Outcome::Pass);
+    assert_eq!(wire.send(SERVER, ACK, 501, 101, 0), Outcome::Accept);
+    assert_eq!(wire.send(CLIENT, RST, 101, 0, 0), Outcome::Accept, "a client that was rebooted answers so");
+    assert_eq!(wire.state(), State::Reset);
+    assert_eq!(wire.send(CLIENT, SYN, 40_000, 0, 0), Outcome::Reopen);
+}
+
+/// RFC 5961 section 3: a reset counts only at exactly the number that is expected.
+#[test]
+fn inexact_reset_passes_and_counts_for_nothing() {
+    let mut wire = Wire::established();
+    assert_eq!(wire.send(SERVER, RST, 502, 0, 0), Outcome::Pass, "inside the window");
+    assert_eq!(wire.state(), State::Established);
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 0), Outcome::Accept, "the challenge ACK");
+    assert_eq!(wire.send(SERVER, RST, 90_000, 0, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(SERVER, RST, 400, 0, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(SERVER, RST, 501, 0, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Reset);
+}
+
+#[test]
+fn reset_that_acknowledges_nothing_sent_does_not_count() {
+    let mut wire = Wire::established();
+    assert_eq!(wire.send(SERVER, RST | ACK, 501, 90_000, 0), Outcome::Pass);
+    assert_eq!(wire.state(), State::Established);
+}
+
+#[test]
+fn inexact_reset_counts_once_a_fin_was_seen() {
+    let mut wire = Wire::half_closed();
+    assert_eq!(wire.send(SERVER, RST, 600, 0, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Reset);
+}
+
+#[test]
+fn refusal_of_a_syn_must_acknowledge_it() {
+    let mut wire = Wire::syn_sent();
+    assert_eq!(wire.send(SERVER, RST, 0, 0, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(SERVER, RST | ACK, 0, 0, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(SERVER, RST | ACK, 0, 102, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(SERVER, RST | ACK, 0, 101, 0), Outcome::Accept);
+    assert_eq!(wire.state(), State::Reset);
+}
+
+/// RFC 1337: no assassination of TIME_WAIT.
+#[test]
+fn reset_does_not_cut_time_wait_short() {
+    let mut wire = Wire::time_wait();
+    assert_eq!(wire.send(SERVER, RST, 502, 0, 0), Outcome::Pass);
+    assert_eq!(wire.state(), State::TimeWait);
+    assert_eq!(wire.send(CLIENT, SYN, 40_000, 0, 0), Outcome::Reopen);
+}
+
+#[test]
+fn nothing_new_follows_a_fin() {
+    let mut wire = Wire::half_closed();
+    assert_eq!(wire.send(CLIENT, ACK, 102, 501, 10), Outcome::Drop(Reason::TcpState));
+    assert_eq!(wire.send(SERVER, ACK, 501, 102, 1_000), Outcome::Accept, "the other side may still send");
+    assert_eq!(wire.send(CLIENT, ACK, 102, 1_501, 0), Outcome::Accept);
+    assert_eq!(wire.send(CLIENT, FIN | ACK, 101, 501, 0), Outcome::Accept, "the FIN again");
+    assert_eq!(wire.state(), State::HalfClosed);
+}
+
+#[test]
+fn after_a_reset_only_what_was_under_way_passes() {
+    let mut wire = Wire::reset();
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 10), Outcome::Drop(Reason::TcpClosed));
+    assert_eq!(wire.send(SERVER, ACK, 501, 101, 10), Outcome::Pass);
+    assert_eq!(wire.send(CLIENT, RST, 101, 0, 0), Outcome::Pass, "the reset again");
+    assert_eq!(wire.state(), State::Reset);
+}
+
+#[test]
+fn windows_bound_data_and_acknowledgements() {
+    let mut wire = Wire::established();
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101 + 10_001, 501, 10),
+        Outcome::Drop(Reason::TcpOutOfWindow),
+        "past the window"
+    );
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101, 502, 10),
+        Outcome::Drop(Reason::TcpOutOfWindow),
+        "acknowledges unsent data"
+    );
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101, 501u32.wrapping_sub(70_000), 10),
+        Outcome::Drop(Reason::TcpOutOfWindow)
+    );
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 1_000), Outcome::Accept);
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 1_000), Outcome::Accept, "a retransmission");
+    assert_eq!(wire.send(CLIENT, ACK, 100, 501, 0), Outcome::Accept, "a keepalive");
+    assert_eq!(
+        wire.send(CLIENT, ACK, 101u32.wrapping_sub(500_000), 501, 10),
+        Outcome::Pass,
+        "acknowledged long ago"
+    );
+}
+
+#[test]
+fn window_scale_counts_only_if_both_sides_offer_it() {
+    let scaled = |flags, sequence, acknowledgement, scale| Segment {
+        scale,
+        ..segment(flags, sequence, acknowledgement, 0)
+    };
+    for (server_scale, window) in [(Some(7), 10_000 << 7), (None, 10_000)] {
+        let mut peers = open(CLIENT, &scaled(SYN, 100, 0, Some(3)));
+        track(&mut peers, SERVER, &scaled(SYN | ACK, 500, 101, server_scale), STRICT);
+        track(&mut peers, CLIENT, &segment(ACK, 101, 501, 0), STRICT);
+        track(&mut peers, SERVER, &segment(ACK, 501, 101, 0), STRICT);
+        let inside = track(&mut peers.clone(), CLIENT, &segment(ACK, 101 + window, 501, 1), STRICT);
+        let outside = track(&mut peers, CLIENT, &segment(ACK, 102 + window, 501, 1), STRICT);
+        assert_eq!((inside, outside), (Outcome::Accept, Outcome::Drop(Reason::TcpOutOfWindow)));
+    }
+}
+
+#[test]
+fn log_mode_passes_what_strict_mode_drops() {
+    let outside = segment(ACK, 500_000, 501, 10);
+    let mut wire = Wire::established();
+    assert_eq!(track(&mut wire.0, CLIENT, &outside, TcpWindowMode::Log), Outcome::Suspect);
+    let mut wire = Wire::established();
+    assert_eq!(track(&mut wire.0, CLIENT, &outside, TcpWindowMode::Off), Outcome::Accept);
+}
+
+#[test]
+fn window_scale_option_is_found_or_not() {
+    assert_eq!(window_scale(&[2, 4, 5, 0xb4, 1, 3, 3, 7]), Some(7));
+    assert_eq!(window_scale(&[0, 3, 3, 7]), None, "after the end");
+    assert_eq!(window_scale(&[3, 4, 7, 0]), None, "a wrong length");
+    assert_eq!(window_scale(&[3]), None);
+    assert_eq!(
+        window_scale(&[2, 0, 0, 3, 3, 7]),
+        None,
+        "an option of length 0 is taken for two bytes, then nothing fits"
+    );
+}
+
+/// Every state, side and combination of flags, at every interesting number: no panic, a reset never revives, and no
+/// segment that is dropped moves anything.
+#[test]
+fn all_states_and_flags_are_walked() {
+    let starters = [
+        Wire::syn_sent,
+        Wire::syn_received,
+        Wire::established,
+        Wire::half_closed,
+        Wire::closing,
+        Wire::time_wait,
+        Wire::reset,
+    ];
+    let numbers = [0, 99, 100, 101, 102, 499, 500, 501, 502, 10_600, 90_000, u32::MAX];
+    for starter in starters {
+        for side in [CLIENT, SERVER] {
+            for flags in 0..=0x3f_u8 {
+                for sequence in numbers {
+                    for acknowledgement in numbers {
+                        let mut wire = starter();
+                        let before = wire.0;
+                        let state = wire.state();
+                        let outcome = wire.send(side, flags, sequence, acknowledgement, 0);
+                        if matches!(outcome, Outcome::Drop(_) | Outcome::Reopen) {
+                            assert_eq!(wire.0, before, "{state} {flags:#x} {sequence} {acknowledgement}");
+                        }
+                        assert!(
+                            wire.state() >= state || state == State::Reset,
+                            "{state} {flags:#x}: no way back"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+mod conversation;

@@ -17,6 +17,7 @@ pub mod model;
 mod ranges;
 mod resolve;
 pub mod schema;
+mod shadow;
 mod shape;
 mod text;
 mod unenforced;

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sekisho_engine::policy::{Policy, Ruleset};
+use sekisho_engine::policy::{Policy, RuleNames, Ruleset};
 
 use crate::diagnostic::{Diagnostics, Place, Report};
 use crate::feed::plain;
 use crate::keys::policy::POLICY;
 use crate::model::ResolvedPolicy;
 use crate::resolve::{self, Resolved};
+use crate::shadow;
 use crate::shape::Shape;
 use crate::unenforced::{self, Unenforced};
 use crate::yaml;
@@ -58,9 +59,9 @@ pub fn load_str(name: &str, text: &str, directory: &Path) -> Result<Loaded, Diag
 }
 
 impl Loaded {
-    /// The policy as the workers run it.
-    pub fn compile(&self, generation: u32) -> Policy {
-        Policy::compile(generation, self.ruleset.clone())
+    /// The policy as the workers run it. `names` keeps the rules' keys from one deploy to the next.
+    pub fn compile(&self, generation: u32, names: &mut RuleNames) -> Policy {
+        Policy::compile(generation, self.ruleset.clone(), names)
     }
 
     /// Refuses what nothing enforces yet, by name and place. Whatever carries traffic asks this first.
@@ -81,6 +82,7 @@ impl Loaded {
             let remedy = "every first packet gets defaults.action";
             report.warning(Place::START, "the policy has no rules", remedy);
         }
+        shadow::warn(&self.policy, &self.ruleset, &mut report);
         let file = &self.policy.file;
         report.finish().join(self.warnings.clone(), file).join(resolve::unused(&self.policy), file)
     }

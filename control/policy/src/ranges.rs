@@ -15,7 +15,6 @@ pub(crate) fn meet<T: Copy + Ord>(a: &[RangeInclusive<T>], b: &[RangeInclusive<T
     })
 }
 
-#[cfg(test)]
 /// Whether every value of `inner` is in `outer`; both sorted, disjoint and non-adjacent.
 pub(crate) fn covers<T: Copy + Ord>(outer: &[RangeInclusive<T>], inner: &[RangeInclusive<T>]) -> bool {
     inner.iter().all(|range| {

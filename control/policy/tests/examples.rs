@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use sekisho_engine::policy::linear::first_match;
-use sekisho_engine::policy::{Action, LogLevel, OnDeploy, OnExpiry, Query, SpoofingMode, Timeouts};
+use sekisho_engine::policy::{
+    Action, LogLevel, OnDeploy, OnExpiry, Query, RuleNames, SpoofingMode, Timeouts,
+};
 use sekisho_engine::port::Port;
 use sekisho_policy::words::{Helper, Hugepages, Poll, SynProxy};
 use sekisho_policy::{Loaded, appliance, load};
@@ -21,7 +23,7 @@ fn decide(
     (source, destination): (&str, &str),
     service: (u8, u16),
 ) -> Option<String> {
-    let policy = loaded.compile(1);
+    let policy = loaded.compile(1, &mut RuleNames::default());
     let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
     let query = Query {
         from: policy.zones.place(from, 0, source).zone(),

@@ -67,15 +67,12 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
 /// Warnings about what the file defines and nothing names.
 pub(crate) fn unused(policy: &ResolvedPolicy) -> Diagnostics {
     let mut report = Report::new(&policy.file);
-    let kinds = [("zone", &policy.zones), ("addresses", &policy.addresses), ("service", &policy.services)];
+    let kinds = [("zone", &policy.zones), ("address set", &policy.addresses), ("service", &policy.services)];
     for (kind, defined) in kinds {
         for one in defined.iter().filter(|one| !one.is_used) {
-            let whom = if kind == "zone" { "no rule names" } else { "nothing names" };
-            report.warning(
-                one.place,
-                format!("{whom} the {kind} {}", quoted(&one.name)),
-                "use it or remove it",
-            );
+            let whoever = if kind == "zone" { "no rule names it" } else { "nothing names it" };
+            let message = format!("the {kind} {} is unused: {whoever}", quoted(&one.name));
+            report.warning(one.place, message, "name it in a rule, or remove it");
         }
     }
     report.finish()

@@ -1,0 +1,39 @@
+//! The commands, one module each. Only these and `main` print.
+
+mod check;
+mod reasons;
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+
+use crate::failure::{Failure, Outcome};
+
+/// What sekisho can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Validate policy files, and warn of what their author probably does not mean
+    Check(check::Args),
+    /// List the vocabulary of reasons: why frames are forwarded or dropped, why sessions end
+    Reasons(reasons::Args),
+}
+
+/// Does what `command` says.
+pub(crate) fn run(command: Command) -> Outcome {
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Reasons(args) => reasons::run(&args),
+    }
+}
+
+/// Prints `text` to standard output.
+fn print(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::of_output)
+}
+
+/// Says `text` on standard error, beside the output: nothing that changes the exit status.
+fn warn(text: &str) {
+    // If standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

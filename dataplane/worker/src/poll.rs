@@ -354,4 +354,5 @@ impl<Io: PacketIo> Worker<Io> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "small numbers")]
 mod tests;

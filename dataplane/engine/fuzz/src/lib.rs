@@ -1,0 +1,147 @@
+//! What the fuzz targets do with their input, without the fuzzer: the tests run the kept corpus through it too.
+
+use std::sync::Arc;
+
+use sekisho_engine::flow::HashSecret;
+use sekisho_engine::packet::{self, Class};
+use sekisho_engine::policy::{
+    Action, Inspection, LinkLocal, LogLevel, Policy, Protections, Rule, RuleNames, Ruleset, SpoofingMode,
+    Timeouts, TimeoutsId, Zone, ZoneId,
+};
+use sekisho_engine::port::Port;
+use sekisho_engine::reason::{Kind, Reason};
+use sekisho_engine::time::{Duration, Instant};
+use sekisho_engine::{Config, Engine, Event, Outbox, Running, Verdict};
+
+/// Parses `data` as a frame and checks what must hold of its facts.
+///
+/// # Panics
+/// When a fact reaches outside the frame.
+pub fn parse(data: &[u8]) {
+    let (beyond, frame) = match data.split_first() {
+        Some((beyond, frame)) => (usize::from(*beyond), frame),
+        None => return,
+    };
+    let facts = packet::parse(frame, frame.len() + beyond);
+    assert!(usize::from(facts.transport_at) <= frame.len());
+    if facts.fault.is_none() && facts.class == Class::Ip {
+        assert!(usize::from(facts.transport_at) + facts.transport_len as usize <= frame.len() + beyond);
+        assert!(facts.tcp.data_len <= facts.transport_len);
+    }
+}
+
+/// Two generations of a policy: the second refuses what the first allowed.
+fn policies() -> [Arc<Policy>; 2] {
+    let zone = |name: &str, port, vlans| Zone { name: name.into(), port, vlans, networks: None };
+    let mut names = RuleNames::default();
+    [Action::Allow, Action::Reject].map(|action| {
+        let rule = |name: &str, from, to, action| Rule {
+            name: name.into(),
+            from: Some(vec![ZoneId(from)]),
+            to: Some(vec![ZoneId(to)]),
+            source: None,
+            destination: None,
+            services: None,
+            action,
+            log: Some(true),
+            timeouts: TimeoutsId(0),
+            sessions_on_deploy: None,
+        };
+        let ruleset = Ruleset {
+            default_action: Action::Drop,
+            default_log: LogLevel::All,
+            zones: vec![zone("lan", Port::Lan, None), zone("wan", Port::Wan, None)],
+            address_sets: Vec::new(),
+            rules: vec![rule("out", 0, 1, action), rule("in", 1, 0, Action::Reject)],
+            timeouts: vec![Timeouts::default()],
+            inspection: Inspection {
+                non_ip: vec![0x0806, 0x8863],
+                llc: true,
+                link_local: LinkLocal { stp: true, lldp: true, ..LinkLocal::default() },
+                ..Inspection::default()
+            },
+            protections: Protections { spoofing: SpoofingMode::Log, bogons: SpoofingMode::Log },
+        };
+        let generation = if action == Action::Allow { 1 } else { 2 };
+        Arc::new(Policy::compile(generation, ruleset, &mut names))
+    })
+}
+
+/// Plays `data` against an engine: a script of frames, pauses and deploys. After each step the engine's books must
+/// be in order.
+///
+/// A step is a byte of orders, two bytes of time, a byte of length, and so many bytes of frame.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn inspect(data: &[u8]) {
+    let policies = policies();
+    let config =
+        Config { worker: 0, capacity: 8, secret: HashSecret([1, 2, 3, 4]), report_all_sessions: true };
+    let mut now = Instant::ZERO;
+    let mut engine = Engine::new(config, Running::new(Arc::clone(&policies[0])), now);
+    let mut out = Outbox::new(64, 64);
+    let (mut frames, mut live) = (0, 0i64);
+    let mut rest = data;
+    while let [orders, time_high, time_low, len, after @ ..] = rest {
+        let (frame, next) = after.split_at(usize::from(*len).min(after.len()));
+        rest = next;
+        let ticks = u64::from(u16::from_be_bytes([*time_high, *time_low]));
+        now += Duration::from_millis(if orders & 2 == 0 { ticks } else { ticks * 1000 });
+        while engine.next_deadline().is_some_and(|deadline| deadline <= now)
+            && engine.expire(now, 64, &mut out)
+        {}
+        if orders & 4 != 0 {
+            let next = usize::from(orders & 8 != 0);
+            engine.set_policy(Running::new(Arc::clone(&policies[next])));
+        }
+        let port = if orders & 1 == 0 { Port::Lan } else { Port::Wan };
+        let facts = packet::parse(frame, frame.len());
+        let verdict = engine.inspect(now, port, &facts, frame, &mut out);
+        frames += 1;
+        check_verdict(&verdict, &facts);
+        live += settle(&mut out);
+        assert_eq!(live, i64::from(engine.table().len()), "events tell of every session");
+    }
+    let counters = engine.counters();
+    let counted: u64 = Reason::ALL
+        .iter()
+        .filter(|reason| matches!(reason.kind(), Kind::Forward | Kind::Drop))
+        .map(|reason| counters.reason(*reason).get())
+        .sum();
+    assert_eq!(counted, frames, "every frame has one reason");
+    assert_eq!(counters.sessions_live(), u64::from(engine.table().len()));
+    // With no more frames every session ends.
+    now += Duration::from_secs(100 * 24 * 3600);
+    while engine.next_deadline().is_some() {
+        engine.expire(now, 64, &mut out);
+        live += settle(&mut out);
+    }
+    assert_eq!((live, engine.table().len()), (0, 0));
+}
+
+fn check_verdict(verdict: &Verdict, facts: &packet::Facts) {
+    assert!(matches!(verdict.reason.kind(), Kind::Forward | Kind::Drop));
+    if verdict.is_forward() {
+        assert_eq!(facts.fault, None, "what is malformed never passes");
+        assert_eq!(facts.fragment, None, "fragments do not pass");
+    }
+}
+
+/// Empties the outbox; returns sessions begun less sessions ended.
+fn settle(out: &mut Outbox) -> i64 {
+    let mut live = 0;
+    for event in out.events.drain(..) {
+        match event {
+            Event::SessionStart { .. } => live += 1,
+            Event::SessionEnd { .. } => live -= 1,
+            Event::Drop { .. } | Event::Suspect { .. } => {}
+        }
+    }
+    for frame in out.frames.drain(..) {
+        let facts = packet::parse(frame.bytes(), frame.bytes().len());
+        assert_eq!(facts.fault, None, "the appliance's own frames are sound");
+    }
+    assert_eq!(out.events_lost, 0);
+    live
+}

@@ -1,0 +1,178 @@
+//! The lab of `scripts/lab`, one for each test.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use crate::process::{Running, must, run};
+use crate::{repo, wait};
+
+/// The host on the LAN side.
+pub const LAN: &str = "192.0.2.10";
+/// Another host on the LAN side.
+pub const LAN_SECOND: &str = "192.0.2.200";
+/// The host on the LAN side, IPv6.
+pub const LAN6: &str = "2001:db8:1::10";
+/// The host on the WAN side.
+pub const WAN: &str = "203.0.113.53";
+/// The host on the WAN side, IPv6.
+pub const WAN6: &str = "2001:db8:ffff::53";
+/// The host behind the LAN port in the VLAN of a trunk.
+pub const LAN_VLAN: &str = "198.51.100.10";
+/// The host behind the WAN port in the VLAN of a trunk.
+pub const WAN_VLAN: &str = "198.51.100.129";
+
+/// Two namespaces with a port of the appliance each, under names of their own. Dropping it removes them.
+#[derive(Debug)]
+pub struct Lab {
+    suffix: String,
+    /// The hosts behind the LAN port.
+    pub lan: Namespace,
+    /// The hosts behind the WAN port.
+    pub wan: Namespace,
+}
+
+impl Lab {
+    /// Builds a lab.
+    #[must_use]
+    pub fn up() -> Self {
+        Self::build(&[])
+    }
+
+    /// Builds a lab with a trunk on either side: untagged, and `vlan`.
+    #[must_use]
+    pub fn up_with_vlan(vlan: u16) -> Self {
+        Self::build(&["--vlan", &vlan.to_string()])
+    }
+
+    fn build(more: &[&str]) -> Self {
+        static BUILT: AtomicU8 = AtomicU8::new(0);
+        let letter = char::from(b'a' + BUILT.fetch_add(1, Ordering::Relaxed));
+        // The process id tells the next test whose lab it was, should this one be killed.
+        let suffix = format!("{}{letter}", std::process::id());
+        remove_stale();
+        must(script("up", &suffix).args(more));
+        let namespace = |side: &str| Namespace { name: format!("{side}-{suffix}") };
+        Self { lan: namespace("lan"), wan: namespace("wan"), suffix }
+    }
+
+    /// The DPDK device of a port; `side` is `lan` or `wan`.
+    #[must_use]
+    pub fn device(&self, side: &str) -> String {
+        let index = u8::from(side == "wan");
+        format!("net_af_packet{index},iface={}", self.port(side))
+    }
+
+    /// The interface that is a port of the appliance.
+    #[must_use]
+    pub fn port(&self, side: &str) -> String {
+        format!("sk-{side}-{}", self.suffix)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let gone = run(&mut script("down", &self.suffix));
+        if !gone.status.success() {
+            eprintln!("scripts/lab down: {}", String::from_utf8_lossy(&gone.stderr));
+        }
+    }
+}
+
+/// Removes the labs of tests that are no more.
+fn remove_stale() {
+    let Ok(built) = std::fs::read_dir("/run/sekisho-lab") else { return };
+    for entry in built.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(suffix) = name.strip_prefix("built-") else { continue };
+        let pid = suffix.trim_end_matches(|c: char| c.is_ascii_lowercase());
+        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
+            must(&mut script("down", suffix));
+        }
+    }
+}
+
+fn script(what: &str, suffix: &str) -> Command {
+    let mut command = Command::new(repo::top().join("scripts/lab"));
+    command.args([what, "--suffix", suffix]);
+    command
+}
+
+/// A network namespace of a lab.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A command that runs inside: the words of `line`, split at spaces.
+    #[must_use]
+    pub fn command(&self, line: &str) -> Command {
+        self.command_of(line.split(' '))
+    }
+
+    /// A command that runs inside.
+    #[must_use]
+    pub fn command_of<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).args(words);
+        command
+    }
+
+    /// Runs a command inside to its end.
+    #[must_use]
+    pub fn run(&self, line: &str) -> Output {
+        run(&mut self.command(line))
+    }
+
+    /// Runs a command inside that must succeed, and returns what it printed.
+    pub fn must(&self, line: &str) -> String {
+        must(&mut self.command(line))
+    }
+
+    /// Starts a command inside.
+    #[must_use]
+    pub fn start(&self, line: &str) -> Running {
+        Running::start(&self.command(line))
+    }
+
+    /// Starts a server inside and waits until it listens; `proto` is `tcp` or `udp`.
+    #[must_use]
+    pub fn serve(&self, line: &str, proto: &str, port: u16) -> Running {
+        let mut server = self.start(line);
+        let flag = if proto == "udp" { "-Hlun" } else { "-Hltn" };
+        let filter = format!("sport = :{port}");
+        let listens = wait::holds_within(Duration::from_secs(10), || {
+            let mut listed = self.command_of(["ss", flag, &filter]);
+            !must(&mut listed).is_empty() || server.ended().is_some()
+        });
+        assert!(listens && server.ended().is_none(), "{line}: does not listen\n{}", server.output());
+        server
+    }
+
+    /// Whether `count` pings in a row are all answered.
+    #[must_use]
+    pub fn pings(&self, address: &str, count: u32) -> bool {
+        self.run(&format!("ping -nq -c {count} -i 0.05 -W 1 {address}")).status.success()
+    }
+
+    /// Starts a TCP server that echoes nothing and keeps listening, and waits until it listens.
+    #[must_use]
+    pub fn listen(&self, address: &str, port: u16) -> Running {
+        self.serve(&format!("nc -lkn {address} {port}"), "tcp", port)
+    }
+
+    /// Whether a TCP connection to the address comes about within a second.
+    #[must_use]
+    pub fn connects(&self, address: &str, port: u16) -> bool {
+        self.run(&format!("nc -nz -w 1 {address} {port}")).status.success()
+    }
+}

@@ -1,11 +1,14 @@
-#define _GNU_SOURCE /* fopencookie */
+#define _GNU_SOURCE /* fopencookie, syscall */
 
 #include "shim.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -203,6 +206,12 @@ int shim_port_info(uint16_t port, struct shim_port_info *out)
 	return 0;
 }
 
+static uint64_t hash_types(const struct rte_eth_dev_info *info)
+{
+	return info->flow_type_rss_offloads &
+	       (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP);
+}
+
 int shim_port_configure(uint16_t port, const struct shim_port_conf *in)
 {
 	struct rte_eth_dev_info info;
@@ -221,8 +230,7 @@ int shim_port_configure(uint16_t port, const struct shim_port_conf *in)
 	if (in->rss) {
 		memcpy(key, in->key, sizeof(key));
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads &
-			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP);
+		conf.rx_adv_conf.rss_conf.rss_hf = hash_types(&info);
 		if (in->key_size != 0) {
 			conf.rx_adv_conf.rss_conf.rss_key = key;
 			conf.rx_adv_conf.rss_conf.rss_key_len = in->key_size;
@@ -268,7 +276,40 @@ int shim_vlan_stripped(uint16_t port)
 	return offload > 0 && (offload & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0;
 }
 
+/* The driver net_af_packet asks the kernel to reassemble IPv4 fragments (it joins its sockets by PACKET_FANOUT with
+ * PACKET_FANOUT_FLAG_DEFRAG, and has no argument against it), and what comes of them is cut to a slot of its ring. Frames
+ * have to arrive as they were sent. As the program's own definition this one goes before that of the C library, for
+ * drivers loaded later too; everything but that one flag passes through. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	unsigned int fanout;
+
+	if (level == SOL_PACKET && name == PACKET_FANOUT && length == sizeof(fanout)) {
+		memcpy(&fanout, value, sizeof(fanout));
+		fanout &= ~((unsigned int)PACKET_FANOUT_FLAG_DEFRAG << 16);
+		value = &fanout;
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, length);
+}
+
 /* -- Receive-side scaling --------------------------------------------------------------------------------------- */
+
+/* For drivers that take no notice of the key they are configured with. */
+int shim_rss_key_set(uint16_t port, uint8_t *key, uint8_t size)
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_rss_conf conf;
+	int ret;
+
+	ret = rte_eth_dev_info_get(port, &info);
+	if (ret != 0)
+		return ret;
+	memset(&conf, 0, sizeof(conf));
+	conf.rss_key = key;
+	conf.rss_key_len = size;
+	conf.rss_hf = hash_types(&info);
+	return rte_eth_dev_rss_hash_update(port, &conf);
+}
 
 /* `symmetric` becomes 1 only where the device itself says that its function is symmetric. */
 int shim_rss_key_get(uint16_t port, uint8_t *key, uint8_t size, int *symmetric)
@@ -530,6 +571,24 @@ struct rte_mbuf *shim_mbuf_of_bytes(struct rte_mempool *pool, const void *data, 
 int shim_mbuf_linearize(struct rte_mbuf *mbuf)
 {
 	return rte_pktmbuf_linearize(mbuf);
+}
+
+/* For devices that send single segments only: makes each packet one, frees those that fit none, closes the gaps, and
+ * returns how many are left. */
+uint16_t shim_burst_linearize(struct rte_mbuf **mbufs, uint16_t size)
+{
+	uint16_t i, kept = 0;
+
+	for (i = 0; i < size; i++) {
+		struct rte_mbuf *mbuf = mbufs[i];
+
+		if (unlikely(mbuf->nb_segs > 1) && rte_pktmbuf_linearize(mbuf) != 0) {
+			rte_pktmbuf_free(mbuf);
+			continue;
+		}
+		mbufs[kept++] = mbuf;
+	}
+	return kept;
 }
 
 int shim_mbuf_check(const struct rte_mbuf *mbuf)

@@ -117,6 +117,7 @@ int shim_descriptors_adjust(uint16_t port, uint16_t *rx, uint16_t *tx);
 int shim_vlan_stripped(uint16_t port);
 
 /* Receive-side scaling. */
+int shim_rss_key_set(uint16_t port, uint8_t *key, uint8_t size);
 int shim_rss_key_get(uint16_t port, uint8_t *key, uint8_t size, int *symmetric);
 int shim_reta_set(uint16_t port, const uint16_t *queues, uint16_t size);
 int shim_reta_get(uint16_t port, uint16_t *queues, uint16_t size);
@@ -133,6 +134,7 @@ uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, u
 void shim_mbuf_free(struct rte_mbuf *mbuf);
 struct rte_mbuf *shim_mbuf_of_bytes(struct rte_mempool *pool, const void *data, uint32_t length);
 int shim_mbuf_linearize(struct rte_mbuf *mbuf);
+uint16_t shim_burst_linearize(struct rte_mbuf **mbufs, uint16_t size);
 int shim_mbuf_check(const struct rte_mbuf *mbuf); /* 0: sound */
 
 #endif

@@ -210,6 +210,17 @@ impl Burst {
         usize::from(got)
     }
 
+    /// Makes each packet one segment, frees those that fit no single buffer, and returns how many these were.
+    pub fn linearize(&mut self) -> usize {
+        self.compact();
+        let count = u16::try_from(self.len).unwrap_or(u16::MAX);
+        // SAFETY: FFI; `count` live packets of ours; those it frees are no longer among the first ones it returns.
+        let left = unsafe { sys::shim_burst_linearize(self.mbufs.as_mut_ptr(), count) };
+        let freed = self.len - usize::from(left);
+        self.len = usize::from(left);
+        freed
+    }
+
     /// Lets `send` take packets from the front, and forgets as many as it says.
     #[inline]
     pub(crate) fn hand_over(&mut self, send: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16) -> usize {

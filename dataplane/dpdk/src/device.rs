@@ -368,9 +368,15 @@ impl Device {
         let devargs = CString::new(device()).unwrap_or_default();
         let name = CString::new(spec.name()).unwrap_or_default();
         let listener = Listener::start();
+        // SAFETY: FFI; a string that ends with a zero, copied by the callee; EAL is started.
+        if unsafe { sys::shim_devargs_known(devargs.as_ptr()) } == 0 {
+            return Err(DeviceError::UnknownDriver {
+                device: spec.name().to_owned(),
+                known: drivers_installed(),
+            });
+        }
         // A device on EAL's list of allowed ones was found when EAL started; a virtual device must be new.
-        let found = port_of(&name);
-        let id = match found {
+        let id = match port_of(&name) {
             Some(_) if !spec.is_pci() => return Err(DeviceError::OpenAlready { device: device() }),
             Some(id) => id,
             None => {

@@ -24,7 +24,8 @@ pub struct EalConfig {
     pub file_prefix: String,
     /// Where the memory comes from. Default: `Auto`.
     pub hugepages: Hugepages,
-    /// Memory taken at the start, MiB: pools, queues, drivers. Default: 256.
+    /// Memory for pools, queues and drivers, MiB: taken at the start in hugepages, reserved in normal pages.
+    /// Default: 256.
     pub memory_mib: u32,
     /// The cores of EAL's own threads and of the caller's lcore. Default, and when empty: those that the calling
     /// thread may run on. Threads of ours enter by [`crate::Lcore::enter`] and are not listed here.
@@ -72,8 +73,8 @@ pub enum EalError {
         needed_mib: u32,
         /// Free in pages of all sizes, MiB.
         free_mib: u64,
-        /// Pages of 2 MB that would do.
-        pages_2mb: u32,
+        /// Pages of 2 MB that would do, those in use by others included.
+        pages_2mb: u64,
         /// All sizes with what is free.
         pages: PageSizes,
     },
@@ -254,11 +255,15 @@ fn hugepages_decide(config: &EalConfig, notes: &mut Vec<Note>) -> Result<bool, E
         }
         (true, Err(source), _) => Err(EalError::HugepagesRefused { free_mib, source }),
         (false, ..) => {
-            let pages_2mb = needed_mib.div_ceil(2);
+            let pages_2mb = pages.to_reserve(needed_mib);
             Err(EalError::TooFewHugepages { needed_mib, free_mib, pages_2mb, pages })
         }
     }
 }
+
+/// A packet buffer does not cross a page, so that in pages of 4 KiB up to half is waste. What is not used is only
+/// reserved: the kernel gives normal pages when they are touched.
+const NORMAL_PAGES_FACTOR: u32 = 2;
 
 fn arguments(config: &EalConfig, cores: &[usize], hugepages: bool) -> Vec<String> {
     let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
@@ -267,11 +272,14 @@ fn arguments(config: &EalConfig, cores: &[usize], hugepages: bool) -> Vec<String
         "--file-prefix".into(),
         prefix_of_process(&config.file_prefix, std::process::id()),
         "--no-telemetry".into(),
+        "--log-level".into(),
+        format!("*:{}", config.log_level.name()),
         // One lcore that floats over the main cores: the calling thread. Its number is not that of a core.
         "--lcores".into(),
         format!("0@({})", cores.join(",")),
         "-m".into(),
-        config.memory_mib.to_string(),
+        if hugepages { config.memory_mib } else { config.memory_mib.saturating_mul(NORMAL_PAGES_FACTOR) }
+            .to_string(),
     ];
     // Both leave no file. EAL does not take --in-memory together with --no-huge in every release.
     let memory: &[&str] = if hugepages { &["--in-memory"] } else { &["--no-huge", "--no-shconf"] };

@@ -10,7 +10,7 @@ use sekisho_dpdk_sys as sys;
 pub struct Errno(i32);
 
 impl Errno {
-    /// The number itself, positive.
+    /// The number itself, positive; 0 where the driver gave none.
     pub fn code(self) -> i32 {
         self.0
     }
@@ -34,6 +34,9 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("no reason given");
+        }
         // SAFETY: FFI; takes any number and returns a string, static or in a buffer of this thread.
         let text = unsafe { sys::rte_strerror(self.0) };
         // SAFETY: the string just returned ends with a zero and is only overwritten by this thread's next call.
@@ -52,7 +55,9 @@ impl std::error::Error for Errno {}
 
 /// `Ok` for what DPDK calls success: zero, or a count.
 pub(crate) fn check(code: i32) -> Result<u32, Errno> {
-    u32::try_from(code).map_err(|_| Errno::of(code))
+    // Many drivers return -1 for whatever went wrong: it is no EPERM.
+    let errno = if code == -1 { Errno(0) } else { Errno::of(code) };
+    u32::try_from(code).map_err(|_| errno)
 }
 
 #[cfg(test)]
@@ -65,5 +70,6 @@ mod tests {
         let errno = check(-libc::ENODEV).unwrap_err();
         assert_eq!(errno.code(), libc::ENODEV);
         assert!(errno.to_string().contains("No such device"), "{errno}");
+        assert_eq!(check(-1).unwrap_err().to_string(), "no reason given");
     }
 }

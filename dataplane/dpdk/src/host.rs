@@ -22,22 +22,26 @@ pub(crate) struct SignalHandlers(Vec<(i32, libc::sigaction)>);
 
 impl SignalHandlers {
     pub(crate) fn save() -> Self {
-        let saved = SIGNALS.iter().filter_map(|&signal| {
-            // SAFETY: all-zero is a valid sigaction.
-            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-            // SAFETY: FFI; only reads the present handler into a valid place.
-            let code = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
-            (code == 0).then_some((signal, action))
-        });
+        let saved = SIGNALS.iter().filter_map(|&signal| handler(signal).map(|action| (signal, action)));
         Self(saved.collect())
     }
 
     pub(crate) fn restore(&self) {
-        for (signal, action) in &self.0 {
+        let same = |was: &libc::sigaction, is: libc::sigaction| was.sa_sigaction == is.sa_sigaction;
+        let changed = self.0.iter().filter(|(signal, was)| handler(*signal).is_none_or(|is| !same(was, is)));
+        for (signal, action) in changed {
             // SAFETY: FFI; installs what was installed before, so the handler is one that this process chose.
             unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) };
         }
     }
+}
+
+fn handler(signal: i32) -> Option<libc::sigaction> {
+    // SAFETY: all-zero is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: FFI; only reads the present handler into a valid place.
+    let code = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    (code == 0).then_some(action)
 }
 
 /// The folder that EAL makes for files which are never made here: it is removed as soon as EAL is up.

@@ -36,6 +36,17 @@ impl LogLevel {
         }
     }
 
+    /// As EAL's arguments have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
     fn number(self) -> i32 {
         match self {
             Self::Error => 4,

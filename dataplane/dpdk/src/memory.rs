@@ -59,6 +59,13 @@ impl PageSizes {
         self.0.iter().map(|size| size.free_mib()).sum()
     }
 
+    /// How many pages of 2 MB there must be in all, so that so much is free.
+    pub(crate) fn to_reserve(&self, needed_mib: u32) -> u64 {
+        let in_use =
+            self.0.iter().find(|size| size.size_kib == 2048).map_or(0, |size| size.total - size.free);
+        u64::from(needed_mib.div_ceil(2)) + in_use
+    }
+
     /// The smallest size of which a page is free.
     fn smallest_free(&self) -> Option<PageSize> {
         self.0.iter().copied().find(|size| size.free > 0)
@@ -141,6 +148,7 @@ mod tests {
         let sizes = PageSizes::under(kernel.path());
         assert_eq!(sizes.free_mib(), 1024 + 400);
         assert_eq!(sizes.smallest_free().unwrap().size_kib, 2048);
+        assert_eq!(sizes.to_reserve(1001), 501 + 312);
         assert_eq!(sizes.to_string(), "200 of 512 pages of 2 MB free, 1 of 2 pages of 1 GB free");
     }
 

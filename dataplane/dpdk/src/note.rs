@@ -80,7 +80,9 @@ pub enum Note {
         device: String,
     },
     /// The device sends no chains of segments.
-    #[error("{device}: sends single-segment packets only: longer ones are made linear or refused")]
+    #[error(
+        "{device}: sends packets of one buffer only: those of several are joined, or dropped where they do not fit one"
+    )]
     NoMultiSegment {
         /// The device.
         device: String,

@@ -120,7 +120,8 @@ impl PacketPool {
         let pool = unsafe { sys::rte_pktmbuf_pool_create(name.as_ptr(), size, cache, 0, room, socket) };
         if pool.is_null() {
             let source = Errno::last_dpdk();
-            if source.code() == libc::ENOMEM {
+            // The second: memory for some of the buffers, not for all.
+            if matches!(source.code(), libc::ENOMEM | libc::ENOBUFS) {
                 let needed_mib = config.memory_mib();
                 return Err(PoolError::Memory { size, data_room, needed_mib, source });
             }

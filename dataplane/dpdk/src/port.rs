@@ -245,7 +245,8 @@ impl Port {
         taken.rss =
             rss::settle(port, &name, &raw, &info.driver, &taken.rss, taken.rx_queues, &mut taken.notes);
         let rx = (0..taken.rx_queues).map(|queue| RxQueue::new(&running, queue)).collect();
-        let tx = (0..taken.tx_queues).map(|queue| TxQueue::new(&running, queue)).collect();
+        let tx =
+            (0..taken.tx_queues).map(|queue| TxQueue::new(&running, queue, !taken.multi_segment)).collect();
         Ok(Started { port: Port { running, info, taken: Arc::new(taken) }, rx, tx })
     }
 
@@ -357,7 +358,7 @@ impl Setup<'_> {
             mtu: self.mtu_taken(&conf, mtu_wanted),
             rss,
             scatter: has(sys::SHIM_RX_SCATTER),
-            multi_segment: has(sys::SHIM_TX_MULTI_SEGMENT),
+            multi_segment: self.sends_segments(),
             rss_hash: has(sys::SHIM_RX_HASH),
             checksum_l3: has(sys::SHIM_RX_CHECKSUM_IP),
             checksum_l4: has(sys::SHIM_RX_CHECKSUM_L4),
@@ -432,10 +433,16 @@ impl Setup<'_> {
         if u32::from(mtu) + u32::from(FRAME_HEADER) > u32::from(room) {
             wanted |= sys::SHIM_RX_SCATTER;
         }
-        if can & sys::SHIM_TX_MULTI_SEGMENT == 0 {
+        if !self.sends_segments() {
             notes.push(Note::NoMultiSegment { device: self.name() });
         }
         can & wanted
+    }
+
+    fn sends_segments(&self) -> bool {
+        // These do, without saying so.
+        let silent = matches!(self.device.info().driver.as_str(), "net_pcap" | "net_null");
+        silent || self.device.raw.offloads & sys::SHIM_TX_MULTI_SEGMENT != 0
     }
 
     /// The first of ever plainer configurations that the device accepts.
@@ -473,7 +480,11 @@ impl Setup<'_> {
         if self.leaves_mtu_alone() {
             return vec![0];
         }
-        vec![u32::from(mtu) + u32::from(TAGS), u32::from(mtu), 0]
+        let tagged = u32::from(mtu) + u32::from(TAGS);
+        let mut variants = vec![tagged, u32::from(mtu), 0];
+        // Asking for more than a device says it has is noise in the log and nothing else.
+        variants.retain(|&mtu| mtu <= mtu_max(&self.device.raw));
+        variants
     }
 
     fn leaves_mtu_alone(&self) -> bool {
@@ -521,6 +532,14 @@ impl Setup<'_> {
         }
         Ok((rx, tx))
     }
+}
+
+/// The largest MTU that DPDK accepts for the device.
+fn mtu_max(raw: &sys::shim_port_info) -> u32 {
+    let told = raw.max_mtu != u16::MAX && raw.max_rx_pktlen > u32::from(raw.max_mtu);
+    // Ethernet header and checksum, where the driver does not tell what it adds.
+    let overhead = if told { raw.max_rx_pktlen - u32::from(raw.max_mtu) } else { 18 };
+    raw.max_rx_pktlen.saturating_sub(overhead).min(u32::from(raw.max_mtu))
 }
 
 fn port_mtu(id: u16) -> Option<u16> {

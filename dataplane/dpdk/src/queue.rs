@@ -24,6 +24,8 @@ pub struct RxQueue {
 pub struct TxQueue {
     port: u16,
     queue: u16,
+    single_segment: bool,
+    too_long: u64,
     _running: Arc<Running>,
     _not_sync: PhantomData<Cell<()>>,
 }
@@ -51,13 +53,19 @@ impl RxQueue {
 }
 
 impl TxQueue {
-    pub(crate) fn new(running: &Arc<Running>, queue: u16) -> Self {
-        Self { port: running.port_id(), queue, _running: running.clone(), _not_sync: PhantomData }
+    pub(crate) fn new(running: &Arc<Running>, queue: u16, single_segment: bool) -> Self {
+        let port = running.port_id();
+        Self { port, queue, single_segment, too_long: 0, _running: running.clone(), _not_sync: PhantomData }
     }
 
     /// Its number within the port.
     pub fn index(&self) -> u16 {
         self.queue
+    }
+
+    /// Packets freed because the device sends single segments only and they did not fit one buffer.
+    pub fn too_long(&self) -> u64 {
+        self.too_long
     }
 
     /// Hands packets to the device, from the front, and returns how many it took. The rest stays in the burst, still
@@ -66,6 +74,9 @@ impl TxQueue {
     pub fn send(&mut self, burst: &mut Burst) -> usize {
         if burst.is_empty() {
             return 0;
+        }
+        if self.single_segment {
+            self.too_long += burst.linearize() as u64;
         }
         burst.hand_over(|packets, count| {
             // SAFETY: FFI; the port runs as long as this queue, no other thread has the queue, and these are `count`

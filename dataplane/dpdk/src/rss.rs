@@ -121,13 +121,20 @@ fn verified(port: u16, raw: &sys::shim_port_info, queues: u16) -> Result<Symmetr
         Err(_) => return Err("the device does not show its table of queues"),
     }
     let size = if raw.hash_key_size == 0 { KEY_SIZE } else { raw.hash_key_size };
-    let (key, function_symmetric) = key_get(port, size).map_err(|_| "the device does not show its key")?;
+    let mut wanted: Vec<u8> = (0..usize::from(size)).map(|index| KEY_PAIR[index % 2]).collect();
+    let hidden = |_| "the device does not show its key";
+    let (mut key, function_symmetric) = key_get(port, size).map_err(hidden)?;
+    if key != wanted {
+        // Some take a key only after the start. Whether this one did shows in what it says now.
+        // SAFETY: FFI; a started port and `size` bytes to read.
+        unsafe { sys::shim_rss_key_set(port, wanted.as_mut_ptr(), size) };
+        (key, _) = key_get(port, size).map_err(hidden)?;
+    }
     // SAFETY: FFI; a started port. Rules that the device refuses change nothing.
     if function_symmetric || unsafe { sys::shim_rss_symmetric_by_flow(port) } == 0 {
         return Ok(SymmetricBy::Function);
     }
-    let kept = key.iter().enumerate().all(|(index, &byte)| byte == KEY_PAIR[index % 2]);
-    if kept { Ok(SymmetricBy::Key) } else { Err("the device keeps a key of its own") }
+    if key == wanted { Ok(SymmetricBy::Key) } else { Err("the device keeps a key of its own") }
 }
 
 /// Entry i leads to queue (i mod 128) mod queues: the same on every port, whatever the size of its table.

@@ -3,9 +3,10 @@
 //! A session is three records under one slot number: [`Hot`] (64 bytes, one cache line: the key and everything that
 //! an established packet reads), [`Cold`] (48 bytes: counters and links) and, for IPv6, the two addresses (32
 //! bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
-//! has two buckets (cuckoo hashing with partial keys: Fan et al., "Cuckoo Filter", 2014; Pagh and Rodler, 2004), so
-//! a lookup touches at most two lines of the index. At eight ways and 80 % load an insertion practically always
-//! finds room at once; it moves at most one entry to make some, and gives up where that does not do.
+//! has two buckets (cuckoo hashing with partial keys: Fan et al., "Cuckoo Filter", 2014; Pagh and Rodler, 2004). It
+//! goes to the second only when the first is full, and the first then knows, so a look-up touches one line of the
+//! index, found or not, or two where there was a crowd. An insertion moves at most one entry to make room, which
+//! practically always does at eight ways and 80 % load, and gives up where it does not.
 //!
 //! 64 + 48 + 10 bytes: 122 bytes an IPv4 session, 154 an IPv6 one.
 
@@ -113,27 +114,45 @@ fn add48(low: &mut u32, high: &mut u16, more: u32) {
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
-    /// 0: the way is free.
+    /// 0: the way is free. [`Bucket::SECOND`] is set where this is the entry's second bucket.
     tags: [u16; WAYS],
     slots: [u32; WAYS],
+    /// Entries whose first bucket this is, and that had to go to their second.
+    elsewhere: u32,
 }
 
 impl Bucket {
+    const SECOND: u16 = 1 << 15;
+
     fn free(&self) -> Option<usize> {
-        self.tags.iter().position(|tag| *tag == 0)
+        self.ways(0).next()
+    }
+
+    /// The ways that have this tag.
+    fn ways(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
+        let mut found = 0u32;
+        for way in 0..WAYS {
+            found |= u32::from(self.tags[way] == tag) << way;
+        }
+        core::iter::from_fn(move || {
+            let way = found.trailing_zeros() as usize;
+            found &= found.wrapping_sub(1);
+            (way < WAYS).then_some(way)
+        })
     }
 }
 
 /// Where a key hashes to: computed once a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Hashed {
+    /// 15 bits, not all zero.
     tag: u16,
-    buckets: [u32; 2],
+    first: u32,
 }
 
 /// Why a session could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub struct Full;
 
 /// The timer links of all slots.
 pub(crate) struct Timers<'t>(pub(crate) &'t mut [Cold]);
@@ -219,9 +238,8 @@ impl Table {
     /// Where `key` hashes to.
     pub fn hash(&self, key: &FlowKey) -> Hashed {
         let hash = self.secret.hash(key);
-        let tag = low16(hash).max(1);
-        let first = scale(high32(hash), self.buckets.len());
-        Hashed { tag, buckets: [first, self.partner(first, tag)] }
+        let tag = (low16(hash) & !Bucket::SECOND).max(1);
+        Hashed { tag, first: scale(high32(hash), self.buckets.len()) }
     }
 
     /// The other bucket of an entry: an involution, so that an entry can move without its key at hand.
@@ -233,31 +251,28 @@ impl Table {
     }
 
     /// The slot of the live session with this key.
-    pub(crate) fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
+    pub fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
         let (lan, wan, flags) = match key.addresses {
             Ends::V4 { lan, wan } => (lan, wan, 0),
             Ends::V6 { lan, wan } => (fold(lan), fold(wan), Hot::V6),
         };
         let (ports, tag) = (key.port_bits(), key.tag_bits());
-        for bucket in hashed.buckets {
-            let bucket = &self.buckets[bucket as usize];
-            for way in 0..WAYS {
-                if bucket.tags[way] != hashed.tag {
-                    continue;
-                }
-                let slot = bucket.slots[way];
-                let hot = &self.hot[slot as usize];
-                let matches = hot.lan == lan
-                    && hot.wan == wan
-                    && hot.ports == ports
-                    && hot.tag == tag
-                    && hot.flags & Hot::V6 == flags;
-                if matches && self.same_wide(slot, key) {
-                    return Some(slot);
-                }
-            }
+        let is_it = |slot: &u32| {
+            let hot = &self.hot[*slot as usize];
+            hot.lan == lan
+                && hot.wan == wan
+                && hot.ports == ports
+                && hot.tag == tag
+                && hot.flags & Hot::V6 == flags
+                && self.same_wide(*slot, key)
+        };
+        let first = &self.buckets[hashed.first as usize];
+        let found = first.ways(hashed.tag).map(|way| first.slots[way]).find(is_it);
+        if found.is_some() || first.elsewhere == 0 {
+            return found;
         }
-        None
+        let second = &self.buckets[self.partner(hashed.first, hashed.tag) as usize];
+        second.ways(hashed.tag | Bucket::SECOND).map(|way| second.slots[way]).find(is_it)
     }
 
     fn same_wide(&self, slot: u32, key: &FlowKey) -> bool {
@@ -268,17 +283,11 @@ impl Table {
     }
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
-    pub(crate) fn insert(
-        &mut self,
-        key: &FlowKey,
-        hashed: Hashed,
-        from: Port,
-        state: State,
-    ) -> Result<u32, Full> {
+    pub fn insert(&mut self, key: &FlowKey, hashed: Hashed, from: Port, state: State) -> Result<u32, Full> {
         if self.free == NIL && self.untouched as usize >= self.hot.len() {
             return Err(Full);
         }
-        let (bucket, way) = self.make_room(hashed).ok_or(Full)?;
+        let (bucket, way, tag) = self.make_room(hashed).ok_or(Full)?;
         let slot = if self.free == NIL {
             self.untouched += 1;
             self.untouched - 1
@@ -301,10 +310,11 @@ impl Table {
             flags |= Hot::FROM_WAN;
         }
         let generation = self.hot[index].generation.wrapping_add(1);
-        let (ports, tag) = (key.port_bits(), key.tag_bits());
-        self.hot[index] = Hot { lan, wan, ports, tag, generation, state, flags, ..Hot::default() };
+        let ports = key.port_bits();
+        self.hot[index] =
+            Hot { lan, wan, ports, tag: key.tag_bits(), generation, state, flags, ..Hot::default() };
         self.cold[index] = Cold::default();
-        self.buckets[bucket].tags[way] = hashed.tag;
+        self.buckets[bucket].tags[way] = tag;
         self.buckets[bucket].slots[way] = slot;
         self.live += 1;
         if state.is_half_open() {
@@ -313,41 +323,49 @@ impl Table {
         Ok(slot)
     }
 
-    /// A free way in one of the two buckets; moves one entry to its other bucket if both are full.
-    fn make_room(&mut self, hashed: Hashed) -> Option<(usize, usize)> {
-        let [first, second] = hashed.buckets.map(|bucket| bucket as usize);
-        let used = |bucket: usize| self.buckets[bucket].tags.iter().filter(|tag| **tag != 0).count();
-        let bucket = if used(second) < used(first) { second } else { first };
-        if let Some(way) = self.buckets[bucket].free() {
-            return Some((bucket, way));
+    /// A free way in one of the two buckets, and the tag to write there; moves one entry to its other bucket if both
+    /// are full.
+    fn make_room(&mut self, hashed: Hashed) -> Option<(usize, usize, u16)> {
+        let first = hashed.first as usize;
+        if let Some(way) = self.buckets[first].free() {
+            return Some((first, way, hashed.tag));
         }
-        for bucket in [first, second] {
-            for way in 0..WAYS {
-                let (tag, slot) = (self.buckets[bucket].tags[way], self.buckets[bucket].slots[way]);
-                let number = u32::try_from(bucket).expect("bucket numbers have 32 bits");
-                let other = self.partner(number, tag) as usize;
-                if let Some(free) = self.buckets[other].free() {
-                    self.buckets[other].tags[free] = tag;
-                    self.buckets[other].slots[free] = slot;
-                    return Some((bucket, way));
-                }
+        let second = self.partner(hashed.first, hashed.tag) as usize;
+        let (bucket, way) = match self.buckets[second].free() {
+            Some(way) => (second, way),
+            None => self.move_one(first).or_else(|| self.move_one(second))?,
+        };
+        if bucket == first {
+            return Some((first, way, hashed.tag));
+        }
+        self.buckets[first].elsewhere += 1;
+        Some((second, way, hashed.tag | Bucket::SECOND))
+    }
+
+    /// Moves one entry of a full bucket to its other bucket; the bucket and the way that is free now.
+    fn move_one(&mut self, bucket: usize) -> Option<(usize, usize)> {
+        let number = u32::try_from(bucket).expect("bucket numbers have 32 bits");
+        for way in 0..WAYS {
+            let Bucket { tags, slots, .. } = self.buckets[bucket];
+            let (tag, slot) = (tags[way], slots[way]);
+            let other = self.partner(number, tag & !Bucket::SECOND) as usize;
+            let Some(free) = self.buckets[other].free() else { continue };
+            if tag & Bucket::SECOND == 0 {
+                self.buckets[bucket].elsewhere += 1;
+            } else {
+                self.buckets[other].elsewhere -= 1;
             }
+            self.buckets[other].tags[free] = tag ^ Bucket::SECOND;
+            self.buckets[other].slots[free] = slot;
+            self.buckets[bucket].tags[way] = 0;
+            return Some((bucket, way));
         }
         None
     }
 
     /// Frees the slot of a live session whose timer is in no list.
-    pub(crate) fn remove(&mut self, slot: u32) {
-        let hashed = self.hash(&self.key(slot));
-        for bucket in hashed.buckets {
-            let bucket = &mut self.buckets[bucket as usize];
-            if let Some(way) =
-                (0..WAYS).find(|way| bucket.tags[*way] == hashed.tag && bucket.slots[*way] == slot)
-            {
-                bucket.tags[way] = 0;
-                break;
-            }
-        }
+    pub fn remove(&mut self, slot: u32) {
+        self.forget(slot);
         if self.hot[slot as usize].state.is_half_open() {
             self.leave_half_open(slot);
         }
@@ -355,6 +373,21 @@ impl Table {
         self.cold[slot as usize].half_open = Links::to(self.free);
         self.free = slot;
         self.live -= 1;
+    }
+
+    /// Takes a slot out of the index.
+    fn forget(&mut self, slot: u32) {
+        let hashed = self.hash(&self.key(slot));
+        let first = &mut self.buckets[hashed.first as usize];
+        if let Some(way) = first.ways(hashed.tag).find(|way| first.slots[*way] == slot) {
+            first.tags[way] = 0;
+            return;
+        }
+        first.elsewhere -= 1;
+        let second = self.partner(hashed.first, hashed.tag) as usize;
+        let second = &mut self.buckets[second];
+        let way = second.ways(hashed.tag | Bucket::SECOND).find(|way| second.slots[*way] == slot);
+        second.tags[way.expect("a live session is in one of its buckets")] = 0;
     }
 
     /// Moves a session to another state, and in or out of the list of half-open ones.

@@ -194,6 +194,33 @@ impl Interface {
         self.ioctl(libc::SIOCSIFFLAGS, &mut request)
     }
 
+    /// Receives frames for other stations for as long as the returned socket is open: the kernel takes it back when
+    /// the process ends, however it ends, which a flag of the interface would outlive.
+    pub(crate) fn promiscuous(&self) -> Result<OwnedFd, Errno> {
+        let name = CString::new(self.name.as_str()).map_err(|_| Errno::of(libc::ENODEV))?;
+        // SAFETY: FFI; a string that ends with a zero.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        let request = libc::packet_mreq {
+            mr_ifindex: i32::try_from(index).map_err(|_| Errno::of(libc::ENODEV))?,
+            mr_type: u16::try_from(libc::PACKET_MR_PROMISC).map_err(|_| Errno::of(libc::EINVAL))?,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        let socket = socket(libc::AF_PACKET, libc::SOCK_RAW)?;
+        let length = libc::socklen_t::try_from(size_of_val(&request)).map_err(|_| Errno::of(libc::EINVAL))?;
+        // SAFETY: FFI; an open socket and a request of the length passed.
+        let code = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const request).cast(),
+                length,
+            )
+        };
+        if code < 0 { Err(Errno::last_os()) } else { Ok(socket) }
+    }
+
     pub(crate) fn mtu(&self) -> Result<u32, Errno> {
         let mut request = self.request()?;
         self.ioctl(libc::SIOCGIFMTU, &mut request)?;

@@ -1,5 +1,6 @@
 //! The link of a port: by the driver, or by the kernel where the port sits on one of its interfaces.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sekisho_dpdk_sys as sys;
@@ -25,6 +26,8 @@ pub(crate) struct Carrier {
     /// The kernel's interface, for drivers that know no more of the link than that they were started.
     interface: Option<Interface>,
     switched_off: AtomicBool,
+    /// Open: the interface receives frames for other stations.
+    promiscuous: Option<OwnedFd>,
 }
 
 impl Carrier {
@@ -35,7 +38,7 @@ impl Carrier {
 
     pub(crate) fn new(port: u16, driver: &str, interface: Option<Interface>) -> Self {
         let interface = interface.filter(|_| Self::is_the_kernels(driver));
-        Self { port, interface, switched_off: AtomicBool::new(false) }
+        Self { port, interface, switched_off: AtomicBool::new(false), promiscuous: None }
     }
 
     /// Brings the kernel's interface up if it is down, and names it then; other drivers do so when they start.
@@ -47,6 +50,16 @@ impl Carrier {
         }
         interface.set_up(true).map_err(|errno| (name(), errno))?;
         Ok(Some(name()))
+    }
+
+    /// Receives frames for other stations, from here on; called on a started port.
+    pub(crate) fn promiscuous(&mut self) -> Result<(), Errno> {
+        if let Some(interface) = &self.interface {
+            self.promiscuous = Some(interface.promiscuous()?);
+            return Ok(());
+        }
+        // SAFETY: FFI; an open port.
+        check(unsafe { sys::rte_eth_promiscuous_enable(self.port) }).map(|_| ())
     }
 
     pub(crate) fn link(&self) -> Result<Link, Errno> {

@@ -224,7 +224,7 @@ impl Port {
         let port = device.port.id;
         let name = device.spec().to_string();
         let interface = device.info().interface.as_deref().map(Interface::new);
-        let carrier = Carrier::new(port, &device.info().driver, interface);
+        let mut carrier = Carrier::new(port, &device.info().driver, interface);
         if let Some(interface) = carrier.bring_up().map_err(|(interface, source)| PortError::Interface {
             device: name.clone(),
             interface,
@@ -236,12 +236,15 @@ impl Port {
         let started = check(unsafe { sys::rte_eth_dev_start(port) });
         started.map_err(|source| PortError::Start { device: name.clone(), said: listener.said(), source })?;
         let info = Arc::new(device.info().clone());
+        if config.promiscuous {
+            match carrier.promiscuous() {
+                Ok(()) => taken.promiscuous = true,
+                Err(source) => taken.notes.push(Note::NotPromiscuous { device: name.clone(), source }),
+            }
+        }
         let raw = device.raw;
         let running = Arc::new(Running { device: name.clone(), carrier, port: device.port });
 
-        if config.promiscuous {
-            taken.promiscuous = promiscuous(&running, &mut taken.notes);
-        }
         taken.rss =
             rss::settle(port, &name, &raw, &info.driver, &taken.rss, taken.rx_queues, &mut taken.notes);
         let rx = (0..taken.rx_queues).map(|queue| RxQueue::new(&running, queue)).collect();
@@ -303,23 +306,6 @@ impl Port {
 
     fn unanswered(&self, what: &'static str, source: Errno) -> PortError {
         PortError::Unanswered { device: self.running.device.clone(), what, source }
-    }
-}
-
-fn promiscuous(running: &Running, notes: &mut Vec<Note>) -> bool {
-    let port = running.port.id;
-    // SAFETY: FFI; a started port.
-    let enabled = check(unsafe { sys::rte_eth_promiscuous_enable(port) });
-    match enabled {
-        Ok(_) => true,
-        Err(source) => {
-            let device = running.device.clone();
-            // A device that passes on everything anyway (a ring, a pcap file) has nothing to switch.
-            // SAFETY: FFI; as above.
-            unsafe { sys::rte_eth_allmulticast_enable(port) };
-            notes.push(Note::NotPromiscuous { device, source });
-            false
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who owns a packet: whatever is done with bursts, each packet is freed once and none is lost.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print, its helpers too")]
 
 mod support;
 

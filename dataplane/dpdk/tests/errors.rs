@@ -1,7 +1,7 @@
 //! What an operator gets wrong, and whether the message says what to do. Every expectation is about the text: it is
 //! what there is to go by on a console at night.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print, its helpers too")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What starting and ending the environment does to the process and the host: nothing that stays.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print, its helpers too")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Ports on the kernel's interfaces: a veth pair in a network namespace of the test's own, which goes with it.
 //! A frame sent by one end's port is received by the other end's.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print, its helpers too")]
 
 mod support;
 
@@ -9,7 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sekisho_dpdk::{
-    Burst, Device, DeviceSpec, Eal, EalConfig, PacketPool, PoolConfig, Port, PortConfig, Started, data_room,
+    Burst, Device, DeviceSpec, Eal, EalConfig, Link, Note, PacketPool, PoolConfig, Port, PortConfig, Rss,
+    Started, SymmetricBy, data_room,
 };
 
 /// A namespace with the pair `end-a` and `end-b`, both up; `None`, said loudly, for users who may not make one.
@@ -176,4 +177,147 @@ fn fragments_arrive_as_they_were_sent() {
         frames.iter().map(Vec::len).collect::<Vec<_>>()
     );
     assert_eq!(there, frames);
+}
+
+#[test]
+fn frames_and_their_tags_pass_whole_by_pcap() {
+    frames_are_whole("net_pcap");
+}
+
+#[test]
+fn jumbo_frames_pass_where_the_interface_lets_them() {
+    if pair(9000).is_none() {
+        return;
+    }
+    let Bench { eal, pool, mut a, mut b } = bench("net_af_packet", 1, 9000);
+    assert_eq!((a.port.taken().mtu, a.port.taken().notes.len()), (9000, 0), "{:?}", a.port.taken());
+    let frames = [frame(&[], 0x88b5, &counted(9000)), frame(&[(0x8100, 5)], 0x88b5, &counted(9000))];
+    let there: Vec<_> =
+        across(&eal, &pool, &mut a, &mut b, &frames).into_iter().map(|frame| frame.1).collect();
+    assert_eq!(there, frames);
+}
+
+#[test]
+fn an_interface_with_a_smaller_mtu_is_told_of() {
+    if pair(1500).is_none() {
+        return;
+    }
+    let Bench { a, .. } = bench("net_af_packet", 1, 9000);
+    assert_eq!(a.port.taken().mtu, 1500);
+    let note =
+        a.port.taken().notes.iter().find(|note| matches!(note, Note::LowerMtu { asked: 9000, .. })).unwrap();
+    assert!(note.to_string().contains("ip link set end-a mtu 9000"), "{note}");
+}
+
+#[test]
+fn both_directions_of_a_flow_reach_queues_of_one_number() {
+    if pair(1500).is_none() {
+        return;
+    }
+    let Bench { eal, pool, mut a, mut b } = bench("net_af_packet", 2, 1500);
+    for end in [&a, &b] {
+        assert_eq!(end.port.taken().rss, Rss::Symmetric { how: SymmetricBy::Kernel });
+        assert_eq!(end.rx.len(), 2);
+    }
+    // UDP between port 1000+n here and 53 there, and back.
+    let (here, there) = ([192, 0, 2, 1], [198, 51, 100, 1]);
+    let datagram = |from, to, ports: [u16; 2], number: u16| {
+        let mut udp: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+        udp.extend([0, 10, 0, 0]);
+        udp.extend(number.to_be_bytes());
+        frame(&[], 0x0800, &ipv4(from, to, 17, 0, &udp))
+    };
+    let forth: Vec<_> = (0..200).map(|n| datagram(here, there, [1000 + n, 53], n)).collect();
+    let back: Vec<_> = (0..200).map(|n| datagram(there, here, [53, 1000 + n], n)).collect();
+    let queues = |received: Vec<(usize, Vec<u8>)>| -> std::collections::BTreeMap<Vec<u8>, usize> {
+        received.into_iter().map(|(queue, frame)| (frame[frame.len() - 2..].to_vec(), queue)).collect()
+    };
+    let forth = queues(across(&eal, &pool, &mut a, &mut b, &forth));
+    let back = queues(across(&eal, &pool, &mut b, &mut a, &back));
+    assert_eq!(forth.len(), 200);
+    assert_eq!(forth, back);
+    let first = forth.values().filter(|&&queue| queue == 0).count();
+    assert!((50..150).contains(&first), "{first} of 200 flows in the first queue");
+}
+
+#[test]
+fn the_link_is_that_of_the_interface() {
+    if pair(1500).is_none() {
+        return;
+    }
+    let Bench { a, b, .. } = bench("net_af_packet", 1, 1500);
+    let up = |port: &Port, up: bool| {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while port.link().unwrap().up != up {
+            assert!(Instant::now() < deadline, "{:?}", port.link());
+            std::thread::yield_now();
+        }
+    };
+    up(&b.port, true);
+    assert_eq!(b.port.link().unwrap(), Link { up: true, speed_mbps: Some(10_000), full_duplex: true });
+    // The other end sees a link that is switched off here, and its return.
+    a.port.set_link(false).unwrap();
+    up(&b.port, false);
+    up(&a.port, false);
+    a.port.set_link(true).unwrap();
+    up(&b.port, true);
+    a.port.set_link(false).unwrap();
+    drop(a);
+    assert!(ip("link show end-a").contains("<BROADCAST,MULTICAST,UP"), "{}", ip("link show end-a"));
+    drop(b);
+}
+
+#[test]
+fn traffic_goes_on_after_the_link_was_off() {
+    if pair(1500).is_none() {
+        return;
+    }
+    let Bench { eal, pool, mut a, mut b } = bench("net_af_packet", 1, 1500);
+    let mut burst = Burst::new(&eal);
+    for round in 0..3 {
+        b.port.set_link(false).unwrap();
+        assert!(burst.push_frame(&pool, &frame(&[], 0x88b5, &counted(900))));
+        a.tx[0].send(&mut burst);
+        burst.clear();
+        b.port.set_link(true).unwrap();
+
+        // The kernel may deliver the frame from before late, so this one is looked for by itself.
+        let wanted = frame(&[], 0x88b5, &counted(100 + round));
+        assert!(burst.push_frame(&pool, &wanted));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut arrived = false;
+        while !arrived {
+            assert!(Instant::now() < deadline, "round {round}");
+            a.tx[0].send(&mut burst);
+            let mut received = Burst::new(&eal);
+            b.rx[0].receive(&mut received);
+            arrived = received.packets().any(|(_, packet)| packet.data() == wanted);
+        }
+    }
+}
+
+#[test]
+fn an_interface_that_is_down_is_brought_up() {
+    if pair(1500).is_none() {
+        return;
+    }
+    ip("link set end-a down");
+    let Bench { a, .. } = bench("net_af_packet", 1, 1500);
+    assert!(a.port.taken().notes.iter().any(|note| matches!(note, Note::BroughtUp { .. })));
+    assert!(ip("link show end-a").contains(",UP"));
+}
+
+#[test]
+fn promiscuous_mode_ends_with_the_port() {
+    if pair(1500).is_none() {
+        return;
+    }
+    let mode = || ip("-d -o link show end-a").contains("promiscuity 0");
+    assert!(mode());
+    let Bench { a, b, .. } = bench("net_af_packet", 1, 1500);
+    assert!(a.port.taken().promiscuous && !mode());
+    drop((a, b));
+    assert!(mode());
+    // A flag would stay after a crash.
+    assert!(!ip("link show end-a").contains("PROMISC"));
 }

@@ -10,6 +10,7 @@
 
 pub mod appliance;
 pub mod diagnostic;
+pub mod explain;
 mod feed;
 mod keys;
 mod load;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sekisho_engine::policy::ServiceMatch;
+use sekisho_engine::policy::{Protocols, ServiceMatch};
 
 use super::{any_beside, any_inside, unknown};
 use crate::diagnostic::{Place, Report, quoted};
 use crate::model::Defined;
 use crate::text::service::{self, Reference};
+use crate::text::{icmp, protocol};
 use crate::words::{Helper, Word};
 use crate::yaml::Node;
 
@@ -16,6 +17,9 @@ const DEPTH_MAX: usize = 16;
 
 /// Protocols and ports that one service or rule may come to.
 const MATCHES_MAX: usize = 4096;
+
+const NOT_BY_RULES: &str = "errors pass with the session that they speak of, answers with their question, neighbour \
+                            discovery by itself; other types do not pass";
 
 /// What services come to.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +149,13 @@ impl<'a> ServiceBook<'a> {
             return Some(services);
         }
         match service::reference(node.text()?) {
-            Ok(Reference::Inline(matches)) => Some(Services { matches, helpers: Vec::new() }),
+            Ok(Reference::Inline(matches)) => {
+                if !matches.iter().any(is_decided_by_rules) {
+                    let message = format!("no rule decides {}", quoted(node.text()?));
+                    report.warning(node.place, message, NOT_BY_RULES);
+                }
+                Some(Services { matches, helpers: Vec::new() })
+            }
             Ok(Reference::Any) => {
                 report.fault(node.place, any_inside("a service"));
                 None
@@ -169,5 +179,14 @@ impl<'a> ServiceBook<'a> {
                 None
             }
         }
+    }
+}
+
+/// Whether rules are asked about such packets at all.
+fn is_decided_by_rules(service: &ServiceMatch) -> bool {
+    match (service.family, service.protocol) {
+        (Protocols::V4, Some(protocol::ICMP)) => icmp::is_decided_by_rules(true, &service.selector),
+        (Protocols::V6, Some(protocol::ICMPV6)) => icmp::is_decided_by_rules(false, &service.selector),
+        _ => true,
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Feasibility<'a> {
     ruleset: &'a Ruleset,
     /// The networks of all zones: a source among them that arrives in a zone without networks is spoofed.
     lived_in: AddressSet,
+    /// Sources that no spoofing check looks at: link-local ones, and those of hosts that have no address yet.
+    lives_anywhere: AddressSet,
     /// Zones that share each of their VLANs with another: there the destination's address decides.
     is_shared: Vec<bool>,
 }
@@ -25,7 +27,8 @@ impl<'a> Feasibility<'a> {
             v6.extend_from_slice(&set.v6);
         }
         let is_shared = (0..ruleset.zones.len()).map(|index| is_shared(&ruleset.zones, index)).collect();
-        Self { ruleset, lived_in: AddressSet::new(v4, v6), is_shared }
+        let lives_anywhere = AddressSet::new(vec![0..=0], vec![0..=0, 0xfe80 << 112..=(0xfec0 << 112) - 1]);
+        Self { ruleset, lived_in: AddressSet::new(v4, v6), lives_anywhere, is_shared }
     }
 
     /// Why no packet can match `rule`, if none can.
@@ -86,6 +89,9 @@ impl<'a> Feasibility<'a> {
         }
         let source = &self.ruleset.address_sets[rule.source?.0 as usize];
         let from = rule.from.as_ref()?;
+        if sets_meet(&self.lives_anywhere, source) {
+            return None;
+        }
         let possible = from.iter().any(|id| match self.ruleset.zones[usize::from(id.0)].networks {
             Some(networks) => sets_meet(&self.ruleset.address_sets[networks.0 as usize], source),
             None => !(covers(&self.lived_in.v4, &source.v4) && covers(&self.lived_in.v6, &source.v6)),

@@ -52,3 +52,15 @@ pub(crate) fn plain(name: &str) -> Option<u8> {
 pub(crate) fn with_ports(name: &str) -> Option<u8> {
     WITH_PORTS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
+
+/// How a protocol is called.
+pub(crate) fn name(number: u8) -> String {
+    match number {
+        ICMP => "icmp".to_owned(),
+        ICMPV6 => "icmpv6".to_owned(),
+        _ => match WITH_PORTS.iter().chain(PLAIN).find(|(_, known)| *known == number) {
+            Some((name, _)) => (*name).to_owned(),
+            None => format!("ip/{number}"),
+        },
+    }
+}

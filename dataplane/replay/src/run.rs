@@ -1,0 +1,223 @@
+//! A replay from its captures to its end.
+
+use std::io::{self, Write};
+use std::num::NonZeroU8;
+
+use sekisho_engine::policy::Ruleset;
+use sekisho_engine::reason::{Kind, Reason};
+use sekisho_engine::time::{Duration, Instant};
+use thiserror::Error;
+
+use crate::capture::{Capture, CaptureError};
+use crate::journal::{Arrival, Journal, Lines};
+use crate::merge::Merged;
+use crate::pcap;
+use crate::simulation::{Happening, START, Simulation, since_start};
+use crate::summary::{RuleHits, Summary};
+
+/// A policy to deploy on the way.
+#[derive(Clone, Debug)]
+pub struct Deploy {
+    /// When, counted from the first frame.
+    pub at: Duration,
+    /// Its name, as verdict lines give it.
+    pub name: String,
+    /// The policy.
+    pub ruleset: Ruleset,
+}
+
+/// Where what happens is written; what nobody asked for is not.
+#[derive(Default)]
+pub struct Outputs<'w> {
+    /// Verdict lines.
+    pub verdicts: Option<Box<dyn Write + 'w>>,
+    /// Frames that leave by the LAN port.
+    pub lan: Option<Box<dyn Write + 'w>>,
+    /// Frames that leave by the WAN port.
+    pub wan: Option<Box<dyn Write + 'w>>,
+}
+
+/// What to replay.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The policy at the start.
+    pub ruleset: Ruleset,
+    /// Frames that arrive on each port, LAN first.
+    pub captures: [Option<Capture<'a>>; 2],
+    /// Policies to deploy; at one moment in the order given. One that is due after the last frame is not deployed.
+    pub deploys: Vec<Deploy>,
+    /// How many engines share the work. The result is the same for any number.
+    pub workers: NonZeroU8,
+    /// How many sessions each engine can hold.
+    pub sessions_max: u32,
+}
+
+impl Job<'_> {
+    /// More engines than this are refused: steering knows 128.
+    pub const WORKERS_MAX: u8 = 128;
+    /// Sessions that an engine holds if nobody says otherwise.
+    pub const SESSIONS_MAX: u32 = 1_000_000;
+}
+
+/// Why a replay did not come to its end.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A capture is damaged.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// What happened could not be written down.
+    #[error("cannot write what happened")]
+    Write(#[from] io::Error),
+}
+
+/// Replays `job`. Whatever is written before an error remains.
+pub fn run(job: Job<'_>, outputs: Outputs<'_>) -> Result<Summary, Error> {
+    let mut deploys = job.deploys;
+    deploys.sort_by_key(|deploy| deploy.at);
+    let mut replay = Replay {
+        simulation: Simulation::new(job.ruleset, job.workers, job.sessions_max),
+        journal: outputs.open()?,
+        summary: Summary::default(),
+    };
+    let mut deploys = deploys.into_iter().peekable();
+    let mut merged = Merged::new(job.captures);
+    let outcome = loop {
+        let (time, port, frame) = match merged.next_frame() {
+            Ok(Some(next)) => next,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        if replay.summary.frames == 0 {
+            // Time zero is the time stamp of the first frame, at which `time` is zero.
+            replay.journal.zero_ns = frame.time_ns;
+        }
+        while let Some(deploy) = deploys.next_if(|deploy| deploy.at <= time) {
+            replay.pass(START + deploy.at)?;
+            replay.deploy(deploy)?;
+        }
+        replay.pass(START + time)?;
+        replay.frame(Arrival { index: replay.summary.frames, time, port }, &frame.bytes, frame.wire_len)?;
+    };
+    replay.journal.flush()?;
+    outcome?;
+    Ok(replay.finish(merged.went_back()))
+}
+
+impl<'w> Outputs<'w> {
+    fn open(self) -> io::Result<Journal<'w>> {
+        let capture = |out: Option<Box<dyn Write + 'w>>| out.map(pcap::Writer::new).transpose();
+        Ok(Journal {
+            lines: self.verdicts.map(Lines::new),
+            captures: [capture(self.lan)?, capture(self.wan)?],
+            zero_ns: 0,
+        })
+    }
+}
+
+/// A replay under way.
+struct Replay<'w> {
+    simulation: Simulation,
+    journal: Journal<'w>,
+    summary: Summary,
+}
+
+impl Replay<'_> {
+    /// Lets time pass to `until`; timers fire on the way.
+    fn pass(&mut self, until: Instant) -> io::Result<()> {
+        while self.simulation.step(until) {
+            self.write_happened()?;
+        }
+        Ok(())
+    }
+
+    fn deploy(&mut self, deploy: Deploy) -> io::Result<()> {
+        self.simulation.deploy(deploy.ruleset);
+        self.summary.deploys += 1;
+        match &mut self.journal.lines {
+            Some(lines) => lines.deployed(since_start(self.simulation.now()), &deploy.name),
+            None => Ok(()),
+        }
+    }
+
+    fn frame(&mut self, arrival: Arrival, bytes: &[u8], wire_len: usize) -> io::Result<()> {
+        let decision = self.simulation.inspect(arrival.port, bytes, wire_len);
+        self.summary.frames += 1;
+        self.summary.duration_ns = arrival.time.as_nanos();
+        if decision.is_forward() {
+            self.summary.forwarded += 1;
+            self.journal.leave(arrival.time, arrival.port.other(), bytes, wire_len)?;
+        } else {
+            self.summary.dropped += 1;
+        }
+        if let Some(lines) = &mut self.journal.lines {
+            let rule = decision.rule.map(|rule| &*self.simulation.policy().rule(rule).name);
+            lines.verdict(arrival, decision, rule)?;
+        }
+        self.write_happened()
+    }
+
+    fn write_happened(&mut self) -> io::Result<()> {
+        let time = since_start(self.simulation.now());
+        for happening in self.simulation.happened() {
+            match happening {
+                Happening::Ended { session, reason } => {
+                    if let Some(lines) = &mut self.journal.lines {
+                        lines.ended(time, session, reason)?;
+                    }
+                }
+                Happening::Sent(frame) => {
+                    self.summary.sent += 1;
+                    self.journal.leave(time, frame.port, frame.bytes(), frame.bytes().len())?;
+                    if let Some(lines) = &mut self.journal.lines {
+                        lines.sent(time, frame.port, frame.reason)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, went_back: [u64; 2]) -> Summary {
+        let Self { simulation, mut summary, .. } = self;
+        let counted = Reason::ALL.iter().map(|reason| (reason.name(), simulation.count(*reason)));
+        summary.reasons = counted.filter(|(_, count)| *count > 0).collect();
+        summary.suspicious = simulation.suspicious();
+        summary.sessions_begun = simulation.sessions_begun();
+        summary.sessions_live = simulation.sessions_live();
+        summary.rules = simulation.hits().into_iter().map(|(rule, hits)| RuleHits { rule, hits }).collect();
+        summary.rules.sort_by(|a, b| a.rule.cmp(&b.rule));
+        summary.went_back = went_back;
+        summary.table_was_full =
+            [Reason::TableFull, Reason::EndEvicted].iter().any(|reason| simulation.count(*reason) > 0);
+        debug_assert_eq!(
+            summary.frames,
+            Reason::ALL
+                .iter()
+                .filter(|reason| matches!(reason.kind(), Kind::Forward | Kind::Drop))
+                .map(|reason| simulation.count(*reason))
+                .sum::<u64>(),
+            "every frame is counted under one reason"
+        );
+        summary
+    }
+}
+
+impl Journal<'_> {
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(lines) = &mut self.lines {
+            lines.flush()?;
+        }
+        self.captures.iter_mut().flatten().try_for_each(pcap::Writer::flush)
+    }
+}
+
+impl std::fmt::Debug for Outputs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_asked = |out: &Option<_>| out.is_some();
+        f.debug_struct("Outputs")
+            .field("verdicts", &is_asked(&self.verdicts))
+            .field("lan", &is_asked(&self.lan))
+            .field("wan", &is_asked(&self.wan))
+            .finish()
+    }
+}

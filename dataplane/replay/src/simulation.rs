@@ -1,0 +1,243 @@
+//! N engines in virtual time.
+//!
+//! What happens at one moment has an order: timers that are due, then a deploy, then frames. So a frame that comes
+//! exactly at the end of its session's timeout comes too late, and a policy deployed at the time of a frame decides
+//! that frame. Timers that fire at one moment are ordered by the number of their session.
+//!
+//! That N does not show takes three things: sessions are numbered as they begin, over all engines; every engine has
+//! room for as many sessions as one alone; and the wheels of the engines turn in step, since a session that a deploy
+//! left behind is looked at again when its timer moves down the wheel.
+
+use std::collections::HashMap;
+use std::num::NonZeroU8;
+use std::sync::Arc;
+
+use sekisho_engine::flow::HashSecret;
+use sekisho_engine::packet;
+use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
+use sekisho_engine::port::Port;
+use sekisho_engine::reason::Reason;
+use sekisho_engine::session::SessionId;
+use sekisho_engine::time::{Duration, Instant};
+use sekisho_engine::{Config, Engine, Event, Outbox, OwnFrame, Running, Verdict, steer};
+
+/// The engines' clock at the first frame: well after its epoch, so that nothing that looks back meets it.
+pub const START: Instant = Instant::from_secs(86_400);
+
+/// Fixed, so that a replay can be repeated.
+const SECRET: HashSecret =
+    HashSecret([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89]);
+
+/// One call of an engine makes no more than this.
+const OUTBOX_MAX: usize = 4096;
+
+/// A number of a session of its own, from 1 in the order in which sessions begin.
+pub type SessionNumber = u64;
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Why; its kind says whether the frame is forwarded.
+    pub reason: Reason,
+    /// The rule that decided, in the policy in force.
+    pub rule: Option<RuleId>,
+    /// The session it belongs to.
+    pub session: Option<SessionNumber>,
+}
+
+impl Decision {
+    /// Whether the frame leaves by the other port.
+    pub fn is_forward(&self) -> bool {
+        !self.reason.is_drop()
+    }
+}
+
+/// What happened beside verdicts.
+#[derive(Debug)]
+pub enum Happening {
+    /// A session ended.
+    Ended {
+        /// Its number.
+        session: SessionNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// The appliance made a frame of its own.
+    Sent(Box<OwnFrame>),
+}
+
+/// The engines, their clock, and the policy in force.
+#[derive(Debug)]
+pub struct Simulation {
+    engines: Vec<Engine>,
+    now: Instant,
+    policy: Arc<Policy>,
+    names: RuleNames,
+    outbox: Outbox,
+    numbers: HashMap<SessionId, SessionNumber>,
+    sessions_begun: SessionNumber,
+    happened: Vec<Happening>,
+    /// Hits of rules of policies that are not in force any more.
+    hits: HashMap<Box<str>, u64>,
+}
+
+impl Simulation {
+    /// `workers` engines for `sessions_max` sessions each, at [`START`], under the policy of `ruleset`.
+    pub fn new(ruleset: Ruleset, workers: NonZeroU8, sessions_max: u32) -> Self {
+        let mut names = RuleNames::default();
+        let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
+        let engine = |worker| {
+            let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
+            Engine::new(config, Running::new(Arc::clone(&policy)), START)
+        };
+        Self {
+            engines: (0..workers.get()).map(engine).collect(),
+            now: START,
+            policy,
+            names,
+            outbox: Outbox::new(OUTBOX_MAX, OUTBOX_MAX),
+            numbers: HashMap::new(),
+            sessions_begun: 0,
+            happened: Vec::new(),
+            hits: HashMap::new(),
+        }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Sessions that began so far.
+    pub fn sessions_begun(&self) -> u64 {
+        self.sessions_begun
+    }
+
+    /// Sessions that live.
+    pub fn sessions_live(&self) -> u64 {
+        self.engines.iter().map(|engine| u64::from(engine.table().len())).sum()
+    }
+
+    /// How often something happened for this reason, over all engines.
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.engines.iter().map(|engine| engine.counters().reason(reason).get()).sum()
+    }
+
+    /// Frames that only `log` in the policy kept from being dropped.
+    pub fn suspicious(&self) -> u64 {
+        self.engines.iter().flat_map(|engine| engine.counters().suspicious.each_ref().map(|c| c.get())).sum()
+    }
+
+    /// Packets that each rule decided, under all policies so far, in no order.
+    pub fn hits(&self) -> HashMap<Box<str>, u64> {
+        let mut hits = self.hits.clone();
+        self.add_hits(&mut hits);
+        hits
+    }
+
+    /// Takes out what happened since the last call, in order.
+    pub fn happened(&mut self) -> std::vec::Drain<'_, Happening> {
+        self.happened.drain(..)
+    }
+
+    /// Lets time pass to the next moment, `until` at the latest, at which a timer may be due, and fires it. `false`
+    /// when there is no such moment any more: then it is `until`.
+    pub fn step(&mut self, until: Instant) -> bool {
+        let next = self.engines.iter().filter_map(Engine::next_deadline).min();
+        let Some(moment) = next.filter(|next| *next <= until) else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        self.now = self.now.max(moment);
+        let mut fired: Vec<(SessionNumber, Vec<Happening>)> = Vec::new();
+        for at in 0..self.engines.len() {
+            while self.engines[at].expire(self.now, 1, &mut self.outbox) {
+                let happened = self.empty_outbox();
+                let session = happened.iter().find_map(|happening| match happening {
+                    Happening::Ended { session, .. } => Some(*session),
+                    Happening::Sent(_) => None,
+                });
+                if !happened.is_empty() {
+                    fired.push((session.unwrap_or(SessionNumber::MAX), happened));
+                }
+            }
+        }
+        fired.sort_by_key(|(session, _)| *session);
+        self.happened.extend(fired.into_iter().flat_map(|(_, happened)| happened));
+        true
+    }
+
+    /// Puts the policy of `ruleset` in force on all engines at once.
+    pub fn deploy(&mut self, ruleset: Ruleset) {
+        let mut hits = core::mem::take(&mut self.hits);
+        self.add_hits(&mut hits);
+        self.hits = hits;
+        let generation = self.policy.generation + 1;
+        self.policy = Arc::new(Policy::compile(generation, ruleset, &mut self.names));
+        for engine in &mut self.engines {
+            engine.set_policy(Running::new(Arc::clone(&self.policy)));
+        }
+    }
+
+    /// Has the engine that owns it inspect a frame that arrives now on `port`: `bytes` of it, `wire_len` on the wire.
+    pub fn inspect(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Decision {
+        let facts = packet::parse(bytes, wire_len);
+        let workers = u16::try_from(self.engines.len()).unwrap_or(u16::MAX);
+        let engine = &mut self.engines[usize::from(steer::owner(&facts, workers))];
+        // Nothing is due any more, but the wheel has to know what time it is before a timer is filed.
+        engine.expire(self.now, 1, &mut self.outbox);
+        let verdict = engine.inspect(self.now, port, &facts, bytes, &mut self.outbox);
+        self.begin_sessions();
+        let decision = self.decision(verdict);
+        let happened = self.empty_outbox();
+        self.happened.extend(happened);
+        decision
+    }
+
+    fn decision(&self, Verdict { reason, rule, session }: Verdict) -> Decision {
+        Decision { reason, rule, session: session.and_then(|id| self.numbers.get(&id).copied()) }
+    }
+
+    /// Numbers the sessions that began, before anything speaks of them.
+    fn begin_sessions(&mut self) {
+        for event in &self.outbox.events {
+            if let Event::SessionStart { session, .. } = event {
+                self.sessions_begun += 1;
+                self.numbers.insert(session.id, self.sessions_begun);
+            }
+        }
+    }
+
+    /// What an engine left in the outbox: ends of sessions, then frames.
+    fn empty_outbox(&mut self) -> Vec<Happening> {
+        debug_assert_eq!(self.outbox.events_lost + self.outbox.frames_lost, 0, "one call fits the outbox");
+        let mut happened = Vec::new();
+        for event in self.outbox.events.drain(..) {
+            if let Event::SessionEnd { session, reason, .. } = event
+                && let Some(session) = self.numbers.remove(&session.id)
+            {
+                happened.push(Happening::Ended { session, reason });
+            }
+        }
+        happened.extend(self.outbox.frames.drain(..).map(|frame| Happening::Sent(Box::new(frame))));
+        happened
+    }
+
+    fn add_hits(&self, hits: &mut HashMap<Box<str>, u64>) {
+        for engine in &self.engines {
+            for (rule, more) in self.policy.ruleset.rules.iter().zip(engine.running().hits.all()) {
+                *hits.entry(rule.name.clone()).or_default() += more;
+            }
+        }
+    }
+}
+
+/// Time since the first frame.
+pub fn since_start(now: Instant) -> Duration {
+    now.since(START)
+}

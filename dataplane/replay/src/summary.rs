@@ -1,0 +1,45 @@
+//! What a replay comes to, in figures.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Hits of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleHits {
+    /// Its name.
+    pub rule: Box<str>,
+    /// Packets that it decided.
+    pub hits: u64,
+}
+
+/// Figures of a replay that ran to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Frames read.
+    pub frames: u64,
+    /// Frames that left by the other port.
+    pub forwarded: u64,
+    /// Frames that did not.
+    pub dropped: u64,
+    /// Frames of the appliance's own.
+    pub sent: u64,
+    /// Frames that only `log` in the policy kept from being dropped.
+    pub suspicious: u64,
+    /// From the first frame to the last.
+    pub duration_ns: u64,
+    /// Sessions that began.
+    pub sessions_begun: u64,
+    /// Sessions that live at the end.
+    pub sessions_live: u64,
+    /// How often each reason was given, for frames, ends of sessions and frames of the appliance's own; those that
+    /// were never given are left out.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Hits of each rule of the policies deployed, in the order of their names.
+    pub rules: Vec<RuleHits>,
+    /// Policies that were deployed on the way.
+    pub deploys: usize,
+    /// Frames whose time stamps lay before that of a frame before them, by port of arrival, LAN first.
+    pub went_back: [u64; 2],
+    /// The session table of an engine was full: with another number of engines the result may differ.
+    pub table_was_full: bool,
+}

@@ -1,1 +1,39 @@
-//! The management interface: requests, answers and a client for the Unix socket.
+//! The management interface of a running appliance: requests, answers and a client for its Unix socket.
+//!
+//! [`Request`] is the whole of it: each request is a documented variant with a typed payload, and the socket, the
+//! command line and the tests build the same values. [`http`] says how they travel (HTTP/1.1 with JSON, below
+//! `/v1/`), [`openapi`] describes that for other programs, [`Client`] speaks it.
+//!
+//! What it is not: it knows nothing of engine, workers or DPDK, and changes on its own clock. A new field in an
+//! answer is no new version; a field that goes or changes its meaning is one.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod client;
+pub mod http;
+pub mod openapi;
+mod request;
+mod words;
+
+pub use answer::{
+    Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop, Drops, Fault, FaultKind,
+    FiveTuple, Link, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
+    SessionCount, SessionPage, SessionsByState, Status, WorkerStatus,
+};
+pub use client::{Client, ClientError};
+pub use request::{Deploy, DropFilter, ListDrops, ListSessions, Request, SessionFilter};
+pub use words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState, WordError};
+
+/// Where the socket is, where nothing is said.
+pub const SOCKET: &str = "/run/sekisho/sekisho.sock";
+
+/// Sessions on a page, at most.
+pub const PAGE_MAX: u32 = 10_000;
+/// Sessions on a page where the request does not say.
+pub const PAGE_DEFAULT: u32 = 1_000;
+/// Drops that the appliance remembers, and the most that a request can ask for.
+pub const DROPS_MAX: u32 = 4_096;
+/// Bytes of a request's body: the largest policy, with every byte escaped a little.
+pub const BODY_BYTES_MAX: usize = 160 << 20;
+/// Bytes of a request's path and query.
+pub const PATH_BYTES_MAX: usize = 4_096;

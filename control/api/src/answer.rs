@@ -1,0 +1,432 @@
+//! What the appliance answers. Times of day are RFC 3339 in UTC, spans are seconds.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::words::{PortName, Protocol, SessionId, SessionState};
+
+/// What the appliance is and how it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// The DPDK that it runs on.
+    pub dpdk: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started: String,
+    /// Seconds since then.
+    pub uptime_seconds: f64,
+    /// The appliance file.
+    pub appliance_file: String,
+    /// The address on which metrics are served, with the real port; `null` if they are not.
+    pub metrics: Option<String>,
+    /// Whether packets lie in hugepages.
+    pub hugepages: bool,
+    /// The policy in force.
+    pub policy: PolicyStatus,
+    /// Live sessions.
+    pub sessions: u64,
+    /// Sessions that the tables can hold.
+    pub sessions_capacity: u64,
+    /// The two ports, LAN first.
+    pub ports: Vec<PortStatus>,
+    /// The workers, in order of their numbers.
+    pub workers: Vec<WorkerStatus>,
+    /// The flow log; `null` if there is none.
+    pub log: Option<LogStatus>,
+}
+
+/// The policy in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyStatus {
+    /// Rises with each deploy.
+    pub generation: u32,
+    /// The file, as it was named.
+    pub name: String,
+    /// SHA-256 of the policy file followed by its feed files, as `sekisho check --json` tells it.
+    pub sha256: String,
+    /// Its rules.
+    pub rules: u64,
+    /// When it was deployed.
+    pub deployed: String,
+    /// Seconds since then.
+    pub age_seconds: f64,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PortStatus {
+    /// Which.
+    pub port: PortName,
+    /// Its device as the appliance opened it, with all arguments.
+    pub device: String,
+    /// The device's driver.
+    pub driver: String,
+    /// Its Ethernet address.
+    pub mac: String,
+    /// Its link; `null` if the device does not tell.
+    pub link: Option<Link>,
+    /// Whether the appliance holds it down because the other port's link is down.
+    pub held_down: bool,
+    /// Bytes of payload of the largest frame.
+    pub mtu: u16,
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Transmit queues.
+    pub tx_queues: u16,
+    /// How frames reach the worker that owns their session: by the device, or over hand-off rings.
+    pub steering: String,
+    /// What differs from what was asked for.
+    pub notes: Vec<String>,
+}
+
+/// A link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Link {
+    /// The other end is there.
+    pub up: bool,
+    /// Megabits per second, where known.
+    pub speed_mbps: Option<u32>,
+    /// Both directions at once.
+    pub full_duplex: bool,
+}
+
+/// A worker.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorkerStatus {
+    /// Its number.
+    pub worker: u16,
+    /// Its core.
+    pub core: u16,
+    /// Its live sessions.
+    pub sessions: u64,
+    /// Sessions that its table can hold.
+    pub sessions_capacity: u64,
+    /// The part of its time in which it had frames, 0 to 1, since the start.
+    pub busy_share: f64,
+    /// The generation of the policy that it runs.
+    pub policy_generation: u32,
+}
+
+/// The flow log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogStatus {
+    /// The file.
+    pub file: String,
+    /// Lines written.
+    pub lines_written: u64,
+    /// Lines lost because the disk was slow, full or broken.
+    pub lines_lost: u64,
+}
+
+/// A deploy that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Deployed {
+    /// The generation of the policy that is now in force.
+    pub generation: u32,
+    /// SHA-256 of the policy file followed by its feed files.
+    pub sha256: String,
+    /// Its rules.
+    pub rules: u64,
+    /// What is odd about the policy, without being wrong.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A fault or an oddity of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Diagnostic {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// A page of sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SessionPage {
+    /// The sessions, in no particular order; one that lives through the whole listing is listed exactly once.
+    pub sessions: Vec<Session>,
+    /// The cursor of the next page; `null` on the last.
+    pub next: Option<String>,
+}
+
+/// From whom to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FiveTuple {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Source address.
+    #[schema(value_type = String, example = "192.0.2.10")]
+    pub source: IpAddr,
+    /// Destination address.
+    #[schema(value_type = String, example = "203.0.113.80")]
+    pub destination: IpAddr,
+    /// Source port, of protocols that have ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<u16>,
+    /// Destination port, of protocols that have ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_port: Option<u16>,
+    /// ICMP and ICMPv6: the type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp_type: Option<u8>,
+    /// ICMP and ICMPv6 queries: the identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp_id: Option<u16>,
+}
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// The five-tuple of its first packet.
+    #[serde(flatten)]
+    pub five_tuple: FiveTuple,
+    /// Where it stands.
+    pub state: SessionState,
+    /// The rule that allowed it; `null` for the default action.
+    pub rule: Option<String>,
+    /// The port of the appliance on which its first packet arrived.
+    pub from: PortName,
+    /// The zone of the end that opened it, by the policy in force.
+    pub source_zone: Option<String>,
+    /// The zone of the other end.
+    pub destination_zone: Option<String>,
+    /// Its VLAN identifiers, outer first; empty if untagged.
+    pub vlans: Vec<u16>,
+    /// Seconds since its first packet.
+    pub age_seconds: f64,
+    /// Seconds since its last packet.
+    pub idle_seconds: f64,
+    /// It ends when idle for this long.
+    pub timeout_seconds: f64,
+    /// Frames that arrived on the LAN port.
+    pub from_lan: Packets,
+    /// Frames that arrived on the WAN port.
+    pub from_wan: Packets,
+}
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Packets {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of their frames, without FCS.
+    pub bytes: u64,
+}
+
+/// A number of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionCount {
+    /// How many.
+    pub sessions: u64,
+}
+
+/// All counters, since the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Counters {
+    /// By port, LAN first.
+    pub ports: Vec<CountersOfPort>,
+    /// By reason, those that never happened included.
+    pub reasons: Vec<ReasonCount>,
+    /// Packets that each rule of the policy in force decided, in the order of the rules; kept over deploys by name.
+    pub rules: Vec<RuleCount>,
+    /// Live sessions by protocol and state, where there are any.
+    pub sessions: Vec<SessionsByState>,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// By worker.
+    pub workers: Vec<CountersOfWorker>,
+    /// Lines of the flow log written.
+    pub log_lines_written: u64,
+    /// Lines of the flow log lost.
+    pub log_lines_lost: u64,
+}
+
+/// The counters of a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CountersOfPort {
+    /// Which.
+    pub port: PortName,
+    /// Frames that workers received from the device.
+    pub received: Packets,
+    /// Frames that the device took for sending.
+    pub sent: Packets,
+    /// Frames that checks set to `log` would have dropped, by port of arrival.
+    pub suspicious: u64,
+    /// Frames that the device lost because they were not fetched in time; `null` if it does not tell.
+    pub device_missed: Option<u64>,
+    /// Frames that arrived broken.
+    pub device_receive_errors: Option<u64>,
+    /// Frames that the device could not send.
+    pub device_transmit_errors: Option<u64>,
+    /// Frames lost because there was no buffer for them.
+    pub device_no_buffer: Option<u64>,
+}
+
+/// How often something happened for a reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReasonCount {
+    /// The reason, one of the vocabulary in docs/reasons.md.
+    pub reason: String,
+    /// `forward`, `drop`, `end` or `send`.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Packets that a rule decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RuleCount {
+    /// Its name.
+    pub rule: String,
+    /// Packets that it decided.
+    pub hits: u64,
+}
+
+/// Live sessions of a protocol in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SessionsByState {
+    /// `tcp`, `udp`, `icmp`, `sctp` or `other`.
+    pub protocol: String,
+    /// The state.
+    pub state: SessionState,
+    /// How many.
+    pub sessions: u64,
+}
+
+/// The counters of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CountersOfWorker {
+    /// Its number.
+    pub worker: u16,
+    /// Its live sessions.
+    pub sessions: u64,
+    /// Turns of its loop.
+    pub turns: u64,
+    /// Turns that found frames.
+    pub busy_turns: u64,
+    /// Batches of frames that it worked through.
+    pub bursts: u64,
+    /// Seconds in turns that found frames.
+    pub busy_seconds: f64,
+    /// Seconds in all turns.
+    pub total_seconds: f64,
+    /// Frames handed over to the worker that owns their session.
+    pub handed_over: u64,
+    /// Frames that others handed over to this worker.
+    pub handed_in: u64,
+    /// Events that were not reported for want of room.
+    pub events_lost: u64,
+    /// Frames of the appliance's own that were not sent for want of room.
+    pub own_frames_lost: u64,
+}
+
+/// The last drops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Drops {
+    /// Those that fit, oldest first.
+    pub drops: Vec<Drop>,
+    /// The number of the newest drop of all: `after` of the next question.
+    pub last: u64,
+}
+
+/// A frame that was dropped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Drop {
+    /// Its number: drops are counted from 1.
+    pub number: u64,
+    /// When.
+    pub time: String,
+    /// The port on which it arrived.
+    pub from: PortName,
+    /// Why, one of the vocabulary in docs/reasons.md.
+    pub reason: String,
+    /// The rule that decided, where one did.
+    pub rule: Option<String>,
+    /// The session it spoke of.
+    pub session: Option<SessionId>,
+    /// From whom to whom, as far as it could be told.
+    pub five_tuple: Option<FiveTuple>,
+    /// The zone of the source.
+    pub source_zone: Option<String>,
+    /// The zone of the destination.
+    pub destination_zone: Option<String>,
+    /// Its VLAN identifiers, outer first; empty if untagged.
+    pub vlans: Vec<u16>,
+    /// Its EtherType.
+    pub ethertype: u16,
+    /// TCP: its flags, such as `SA` for SYN and ACK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_flags: Option<String>,
+    /// Its length, without FCS.
+    pub bytes: u32,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// What kind of fault it is.
+    pub kind: FaultKind,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// What is wrong with the policy; empty for other faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many diagnostics were left out because there were too many.
+    #[serde(default)]
+    pub diagnostics_omitted: u64,
+}
+
+/// What kind of fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The request is wrong (400).
+    BadRequest,
+    /// There is no such path (404).
+    NotFound,
+    /// The path is there, and the method is not of it (405).
+    MethodNotAllowed,
+    /// The request is too large (413).
+    TooLarge,
+    /// The policy is wrong (422): the diagnostics say where.
+    PolicyWrong,
+    /// The appliance could not do it (503).
+    Failed,
+}
+
+impl FaultKind {
+    /// The HTTP status it travels with.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::PolicyWrong => 422,
+            Self::Failed => 503,
+        }
+    }
+}
+
+impl Fault {
+    /// A fault without diagnostics.
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), diagnostics: Vec::new(), diagnostics_omitted: 0 }
+    }
+}

@@ -251,6 +251,19 @@ fn segments_that_fit_one_buffer_become_one() {
 }
 
 #[test]
+fn a_burst_made_linear_loses_only_what_fits_no_buffer() {
+    let (eal, pool) = fixture();
+    let mut burst = Burst::new(&eal);
+    for length in [60, 5000, 2048, 2049, 1] {
+        assert!(burst.push_frame(&pool, &frame(1, length)));
+    }
+    drop(burst.take(0));
+    assert_eq!(burst.linearize(), 2);
+    assert_eq!(burst.packets().map(|(_, packet)| packet.total_len()).collect::<Vec<_>>(), [2048, 1]);
+    assert_eq!(pool.in_use(), 2);
+}
+
+#[test]
 fn all_packets_of_a_burst_can_be_written_at_once() {
     let (eal, pool) = fixture();
     let mut burst = Burst::new(&eal);

@@ -84,6 +84,24 @@ fn a_pci_device_that_is_not_there() {
 }
 
 #[test]
+fn a_pci_device_that_the_kernel_has() {
+    let devices = std::fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten();
+    let bound = devices.filter_map(|device| {
+        let driver = std::fs::read_link(device.path().join("driver")).ok()?;
+        Some((device.file_name().into_string().ok()?, driver.file_name()?.to_str()?.to_owned()))
+    });
+    let mut kernel =
+        bound.filter(|(_, driver)| !["vfio-pci", "mlx5_core", "mlx4_core", "mana"].contains(&&driver[..]));
+    let Some((address, driver)) = kernel.next() else {
+        println!("SKIPPED: the kernel drives no PCI device on this machine");
+        return;
+    };
+    let devices = vec![spec(&address)];
+    let error = Eal::start(&EalConfig { devices, ..config() }).unwrap_err();
+    says(&error, &[&address, &driver, &format!("dpdk-devbind.py -b vfio-pci {address}")]);
+}
+
+#[test]
 fn an_interface_that_is_not_there() {
     let eal = eal();
     for device in ["net_af_packet0,iface=no-such", "net_af_xdp0,iface=no-such", "net_pcap0,iface=no-such"] {

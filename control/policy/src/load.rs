@@ -53,7 +53,7 @@ pub fn load_str(name: &str, text: &str, directory: &Path) -> Result<Loaded, Diag
     let unenforced = unenforced::find(&root);
     let (errors, warnings) = report.into_parts();
     if !errors.is_empty() {
-        return Err(errors.join(warnings, name));
+        return Err(errors);
     }
     Ok(Loaded { policy, ruleset, warnings, unenforced, sha256 })
 }

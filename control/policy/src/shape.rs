@@ -119,7 +119,7 @@ impl Shape {
                     report.error(
                         node.place,
                         format!("{label}: {text} is out of range"),
-                        format!("write a number from {min} to {max}"),
+                        format!("write {}", self.expected()),
                     );
                 }
             }
@@ -159,6 +159,7 @@ impl Shape {
             Self::List(list) if list.single => format!("{}, or a list of such", list.item.expected()),
             Self::List(list) => format!("a list, each item {}", list.item.expected()),
             Self::Words(words) => either(&words()),
+            Self::Integer { min, max } if min == max => min.to_string(),
             Self::Integer { min, max } => format!("a number from {min} to {max}"),
             Self::Flag => "true or false".to_owned(),
             Self::Text(text) => text.what.to_owned(),

@@ -166,7 +166,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     /// What only sessions have makes no sense on a rule that opens none.
     fn check_action(&self, node: &Node, rule: &Rule, report: &mut Report) {
-        if rule.action == Action::Allow || node.get("action").is_none() {
+        if rule.action == Action::Allow || word::<Action>(Some(node), "action").is_none() {
             return;
         }
         for entry in node.entries() {

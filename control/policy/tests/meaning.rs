@@ -1,0 +1,185 @@
+//! What the keys of a policy mean, one by one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use sekisho_engine::policy::linear::compare;
+use sekisho_engine::policy::{AddressSet, OnDeploy, Query, SpoofingMode, Timeouts, ZoneId};
+use sekisho_policy::words::Helper;
+use sekisho_policy::{Loaded, load_str};
+
+const ZONES: &str = "zones: {lan: {port: lan}, wan: {port: wan}}\n";
+
+fn read(text: &str) -> Loaded {
+    load_str("p", &format!("version: 1\n{text}"), Path::new("")).unwrap()
+}
+
+fn rule(rest: &str) -> Loaded {
+    read(&format!("{ZONES}rules:\n- {{name: r, action: allow, {rest}}}\n"))
+}
+
+fn matches(loaded: &Loaded, source: &str, destination: &str, protocol: u8, selector: u16) -> bool {
+    let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+    let (from, to) = (Some(ZoneId(0)), Some(ZoneId(1)));
+    let query = Query { from, to, source, destination, protocol, selector };
+    compare(&loaded.ruleset, &loaded.ruleset.rules[0], &query).is_ok()
+}
+
+#[test]
+fn any_and_left_out_are_the_same() {
+    let loaded = rule("from: any, to: any, source: any, destination: any, service: any");
+    let rule = &loaded.ruleset.rules[0];
+    assert!(rule.from.is_none() && rule.to.is_none() && rule.source.is_none() && rule.destination.is_none());
+    assert!(rule.services.is_none() && rule.log.is_none() && rule.sessions_on_deploy.is_none());
+}
+
+#[test]
+fn single_values_and_lists_are_the_same() {
+    let single = rule("from: lan, source: 10.0.0.0/8, service: tcp/80");
+    let list = rule("from: [lan], source: [10.0.0.0/9, 10.128.0.0/9], service: [tcp/80]");
+    assert_eq!(single.ruleset.rules[0].from, list.ruleset.rules[0].from);
+    assert_eq!(single.ruleset.address_sets, list.ruleset.address_sets);
+    assert_eq!(single.ruleset.rules[0].services, list.ruleset.rules[0].services);
+}
+
+#[test]
+fn sets_of_addresses_are_made_of_others_and_stand_once() {
+    let loaded = read(
+        "addresses: {a: 10.0.0.1, b: [a, 10.0.0.3-10.0.0.4, 'fd00::/8'], c: [b, 10.0.0.2]}\n\
+         rules:\n- {name: r, action: allow, source: c, destination: c}\n\
+         - {name: s, action: drop, source: [10.0.0.1-10.0.0.4, 'fd00::/8']}\n",
+    );
+    let first = 10 << 24;
+    let wanted = AddressSet::new(vec![first + 1..=first + 4], vec![0xfd << 120..=(0xfe << 120) - 1]);
+    assert_eq!(loaded.ruleset.address_sets, [wanted]);
+    assert_eq!(loaded.policy.rules[0].written.source.as_deref(), Some("c"));
+}
+
+#[test]
+fn services_are_made_of_others_and_keep_their_helpers() {
+    let loaded = read(
+        "services: {web: [tcp/80, tcp/443], all: [web, udp/53, gre], ftp: {ports: [tcp/21, tcp/2121], helper: ftp}}\n\
+         rules:\n- {name: r, action: allow, service: [all, ftp, tcp/80]}\n",
+    );
+    assert!(
+        matches(&loaded, "10.0.0.1", "10.0.0.2", 6, 443) && matches(&loaded, "10.0.0.1", "10.0.0.2", 6, 2121)
+    );
+    assert!(
+        matches(&loaded, "fd00::1", "fd00::2", 47, 0) && !matches(&loaded, "10.0.0.1", "10.0.0.2", 17, 54)
+    );
+    assert_eq!(loaded.ruleset.rules[0].services.as_ref().unwrap().len(), 6);
+    let helpers = &loaded.policy.rules[0].helpers;
+    assert_eq!((helpers.len(), helpers[0].0, helpers[0].1.len()), (1, Helper::Ftp, 2));
+}
+
+#[test]
+fn icmp_services_speak_of_their_families() {
+    let echo = rule("service: icmp/echo");
+    assert!(
+        matches(&echo, "10.0.0.1", "10.0.0.2", 1, 8 << 8)
+            && matches(&echo, "fd00::1", "fd00::2", 58, 128 << 8)
+    );
+    assert!(!matches(&echo, "10.0.0.1", "10.0.0.2", 58, 128 << 8));
+    let all = rule("service: icmp");
+    assert!(
+        matches(&all, "10.0.0.1", "10.0.0.2", 1, 3 << 8 | 4)
+            && matches(&all, "fd00::1", "fd00::2", 58, 1 << 8)
+    );
+}
+
+#[test]
+fn timeouts_of_rules_are_those_of_the_policy_but_for_their_own() {
+    let loaded = read(
+        "timeouts: {tcp: {established: 1h}, udp: {stream: 10m}, icmp: 5s, other: {replied: 1d}, fragments: 5s}\n\
+         rules:\n- {name: a, action: allow, timeout: {established: 2h, udp: {replied: 1m30s}}}\n\
+         - {name: b, action: allow, timeout: {established: 2h, udp: {replied: 90s}}}\n\
+         - {name: c, action: allow, timeout: {established: 1h}}\n- {name: d, action: allow}\n",
+    );
+    let policy = Timeouts {
+        tcp_established_ms: 3_600_000,
+        udp_stream_ms: 600_000,
+        icmp_ms: 5000,
+        other_replied_ms: 86_400_000,
+        fragments_ms: 5000,
+        ..Timeouts::default()
+    };
+    let own = Timeouts { tcp_established_ms: 7_200_000, udp_replied_ms: 90_000, ..policy.clone() };
+    assert_eq!(loaded.ruleset.timeouts, [policy, own]);
+    let ids: Vec<_> = loaded.ruleset.rules.iter().map(|rule| rule.timeouts.0).collect();
+    assert_eq!(ids, [1, 1, 0, 0]);
+}
+
+#[test]
+fn spoofing_is_looked_for_once_a_zone_names_its_networks() {
+    let mode = |text: &str| read(text).ruleset.protections.spoofing;
+    assert_eq!(mode(ZONES), SpoofingMode::Off);
+    assert_eq!(mode("zones: {lan: {port: lan, networks: 10.0.0.0/8}}"), SpoofingMode::Drop);
+    let said = "zones: {lan: {port: lan, networks: 10.0.0.0/8}}\nprotections: {spoofing: log}";
+    assert_eq!(mode(said), SpoofingMode::Log);
+}
+
+#[test]
+fn vlans_are_numbers_ranges_and_untagged() {
+    let loaded = read("zones: {a: {port: lan, vlans: [100-102, untagged, 7, 101]}}");
+    assert_eq!(loaded.ruleset.zones[0].vlans.as_deref(), Some(&[0, 7, 100, 101, 102][..]));
+}
+
+#[test]
+fn ether_types_are_names_and_numbers() {
+    let inspection =
+        read("inspection: {non_ip: [lldp, 0x8863, 2054, llc, arp], link_local: lacp}").ruleset.inspection;
+    assert_eq!(inspection.non_ip, [0x0806, 0x8863, 0x88cc]);
+    assert!(inspection.llc && inspection.link_local.lacp && !inspection.link_local.stp);
+    assert!(read("inspection: {non_ip: []}").ruleset.inspection.non_ip.is_empty());
+}
+
+#[test]
+fn a_rule_may_say_what_becomes_of_its_sessions() {
+    let loaded = rule("sessions_on_deploy: rematch");
+    assert_eq!(loaded.ruleset.rules[0].sessions_on_deploy, Some(OnDeploy::Rematch));
+    assert_eq!(loaded.ruleset.inspection.sessions_on_deploy, OnDeploy::Keep);
+}
+
+#[test]
+fn anchors_spare_repetition() {
+    let loaded = read(
+        "rules:\n- {name: a, action: allow, timeout: &long {established: 12h}}\n\
+         - {name: b, action: allow, timeout: *long}\n",
+    );
+    assert_eq!(loaded.ruleset.rules[0].timeouts, loaded.ruleset.rules[1].timeouts);
+    assert_eq!(loaded.ruleset.timeouts.len(), 2);
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_do_not_matter() {
+    let text = "\u{feff}version: 1\r\nrules:\r\n- {name: a, action: allow}\r\n";
+    let loaded = load_str("p", text, Path::new("")).unwrap();
+    assert_eq!(&*loaded.ruleset.rules[0].name, "a");
+    assert_eq!(loaded.policy.rules[0].place.line, 3);
+}
+
+#[test]
+fn what_is_off_needs_nothing_that_is_not_built() {
+    let loaded = read(
+        "rules: [{name: r, action: allow, syn_proxy: off}]\n\
+         timeouts: {on_expiry: silent}\ninspection: {tcp_window: off, fragments: drop, midstream: drop}\n\
+         protections: {syn_flood: off, port_scan: off, bogons: drop, spoofing: log}\n",
+    );
+    assert!(loaded.unenforced.is_empty() && loaded.refuse_unenforced().is_ok());
+    let left_out = read("rules: []");
+    assert!(left_out.unenforced.is_empty());
+}
+
+#[test]
+fn what_is_not_built_is_found_wherever_it_stands() {
+    let features = |text: &str| -> Vec<String> {
+        read(text).unenforced.into_iter().map(|one| format!("{} {}", one.place.line, one.feature)).collect()
+    };
+    assert_eq!(features("services: {a: [tcp/1, {ports: tcp/21, helper: ftp}]}"), ["2 services.helper: ftp"]);
+    assert_eq!(features("services: {helper: {ports: tcp/21, helper: sip}}"), ["2 services.helper: sip"]);
+    let rule = "rules: [{name: r, action: allow, service: {ports: tcp/21, helper: ftp}, syn_proxy: always}]";
+    assert_eq!(features(rule), ["2 rules.service.helper: ftp", "2 rules.syn_proxy: always"]);
+    assert_eq!(features("timeouts: {on_expiry: reset}"), ["2 timeouts.on_expiry: reset"]);
+    assert_eq!(features("inspection: {midstream: pickup}"), ["2 inspection.midstream: pickup"]);
+}

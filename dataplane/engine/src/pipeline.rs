@@ -135,7 +135,7 @@ impl Engine {
         }
         let Some(key) = FlowKey::of(facts, port) else { return Verdict::of(Reason::IpTruncated) };
         if facts.is_icmp()
-            && let Some(verdict) = self.judge_icmp(port, facts, head, out)
+            && let Some(verdict) = self.judge_icmp(now, port, facts, head, out)
         {
             return verdict;
         }
@@ -173,13 +173,20 @@ impl Engine {
     }
 
     /// ICMP and ICMPv6 that is no query: neighbour discovery, group and router messages, errors. `None` for queries.
-    fn judge_icmp(&mut self, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Option<Verdict> {
+    fn judge_icmp(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Option<Verdict> {
         let kind = facts.icmp_type();
         if facts.addresses.is_v4() {
             return match kind {
                 icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY => None,
                 icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
-                    Some(Verdict::of(Reason::IcmpError))
+                    Some(self.judge_error(now, port, facts, head, out))
                 }
                 icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
                     Some(self.judge_stateless(port, facts, head, out))
@@ -213,9 +220,26 @@ impl Engine {
             icmpv6::UNREACHABLE
             | icmpv6::PACKET_TOO_BIG
             | icmpv6::TIME_EXCEEDED
-            | icmpv6::PARAMETER_PROBLEM => Some(Verdict::of(Reason::IcmpError)),
+            | icmpv6::PARAMETER_PROBLEM => Some(self.judge_error(now, port, facts, head, out)),
             _ => Some(Verdict::of(Reason::IcmpType)),
         }
+    }
+
+    /// An ICMP or ICMPv6 error: by the session that it speaks of.
+    fn judge_error(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let Some(slot) = self.related(port, facts, head) else { return Verdict::of(Reason::IcmpError) };
+        let session = Some(self.table.id(slot));
+        if !self.is_current(now, slot, out) {
+            return Verdict { reason: Reason::PolicyChanged, rule: None, session };
+        }
+        Verdict { reason: Reason::Related, rule: None, session }
     }
 
     /// Messages that nobody answers: each is decided by the rules.
@@ -245,14 +269,8 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         let session = Some(self.table.id(slot));
-        if self.table.hot(slot).policy != self.running.policy.generation {
-            if !self.renew(slot) {
-                self.end(now, slot, Reason::EndPolicy, out);
-                return Verdict { reason: Reason::PolicyChanged, rule: None, session };
-            }
-            // The new timeout may be shorter than the one its timer was filed for.
-            self.wheel.remove(&mut self.table.timers(), slot);
-            self.file(now, slot);
+        if !self.is_current(now, slot, out) {
+            return Verdict { reason: Reason::PolicyChanged, rule: None, session };
         }
         let is_tcp = facts.protocol == protocol::TCP;
         let moved = if is_tcp {
@@ -438,6 +456,21 @@ impl Engine {
             }
             None => (policy.ruleset.default_action, None),
         }
+    }
+
+    /// Whether the session may go on under the policy in force; if not, it ends.
+    fn is_current(&mut self, now: Instant, slot: u32, out: &mut Outbox) -> bool {
+        if self.table.hot(slot).policy == self.running.policy.generation {
+            return true;
+        }
+        if !self.renew(slot) {
+            self.end(now, slot, Reason::EndPolicy, out);
+            return false;
+        }
+        // The new timeout may be shorter than the one its timer was filed for.
+        self.wheel.remove(&mut self.table.timers(), slot);
+        self.file(now, slot);
+        true
     }
 
     /// A session that was decided under another policy: whether it may go on under this one. It then has this one's

@@ -66,6 +66,7 @@ reasons! {
     Neighbour, Forward, "neighbour-discovery", "ARP, or an IPv6 neighbour solicitation or advertisement with hop limit 255.";
     NonIp, Forward, "non-ip-allowed", "A frame that is not IP, of an EtherType that `inspection.non_ip` lets pass.";
     LinkLocal, Forward, "link-local-allowed", "A link-local control frame that `inspection.link_local` lets pass.";
+    Related, Forward, "icmp-error-related", "An ICMP or ICMPv6 error about a packet that a live session sent.";
     Stateless, Forward, "stateless-allowed", "A multicast control message (router advertisement, redirect, MLD, IGMP) that a rule allowed; it opens no session.";
 
     // Dropped: rules.
@@ -115,7 +116,7 @@ reasons! {
     TcpOutOfWindow, Drop, "tcp-out-of-window", "A TCP packet outside the windows of its session.";
     TcpClosed, Drop, "tcp-closed", "A TCP packet other than a new SYN after the session was closed or reset.";
     IcmpNoSession, Drop, "icmp-no-session", "An ICMP or ICMPv6 reply that nobody asked for.";
-    IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet of a live session.";
+    IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet which a live session may have sent (RFC 5927).";
     IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is neither a query nor an error that sessions know.";
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
 

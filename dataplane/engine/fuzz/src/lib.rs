@@ -6,7 +6,7 @@ use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::{self, Class};
 use sekisho_engine::policy::{
     Action, Inspection, LinkLocal, LogLevel, Policy, Protections, Rule, RuleNames, Ruleset, SpoofingMode,
-    Timeouts, TimeoutsId, Zone, ZoneId,
+    Zone, ZoneId,
 };
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
@@ -32,28 +32,17 @@ pub fn parse(data: &[u8]) {
 
 /// Two generations of a policy: the second refuses what the first allowed.
 fn policies() -> [Arc<Policy>; 2] {
-    let zone = |name: &str, port, vlans| Zone { name: name.into(), port, vlans, networks: None };
     let mut names = RuleNames::default();
     [Action::Allow, Action::Reject].map(|action| {
-        let rule = |name: &str, from, to, action| Rule {
-            name: name.into(),
+        let rule = |name, from, action| Rule {
             from: Some(vec![ZoneId(from)]),
-            to: Some(vec![ZoneId(to)]),
-            source: None,
-            destination: None,
-            services: None,
-            action,
             log: Some(true),
-            timeouts: TimeoutsId(0),
-            sessions_on_deploy: None,
+            ..Rule::of_all(name, action)
         };
         let ruleset = Ruleset {
-            default_action: Action::Drop,
             default_log: LogLevel::All,
-            zones: vec![zone("lan", Port::Lan, None), zone("wan", Port::Wan, None)],
-            address_sets: Vec::new(),
-            rules: vec![rule("out", 0, 1, action), rule("in", 1, 0, Action::Reject)],
-            timeouts: vec![Timeouts::default()],
+            zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
+            rules: vec![rule("out", 0, action), rule("in", 1, Action::Reject)],
             inspection: Inspection {
                 non_ip: vec![0x0806, 0x8863],
                 llc: true,
@@ -61,6 +50,7 @@ fn policies() -> [Arc<Policy>; 2] {
                 ..Inspection::default()
             },
             protections: Protections { spoofing: SpoofingMode::Log, bogons: SpoofingMode::Log },
+            ..Ruleset::default()
         };
         let generation = if action == Action::Allow { 1 } else { 2 };
         Arc::new(Policy::compile(generation, ruleset, &mut names))

@@ -4,10 +4,10 @@ use super::{Addresses, Facts, Fragment, be16, be32, offset, transport};
 use crate::reason::Reason;
 
 const HEADER: usize = 40;
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const DESTINATION: u8 = 60;
+pub(super) const HOP_BY_HOP: u8 = 0;
+pub(super) const ROUTING: u8 = 43;
+pub(super) const FRAGMENT: u8 = 44;
+pub(super) const DESTINATION: u8 = 60;
 const OPTION_PAD1: u8 = 0;
 const OPTION_JUMBO: u8 = 0xc2;
 /// Hop-by-hop, destination, routing, fragment, destination: RFC 8200 section 4.1 has no longer chain.

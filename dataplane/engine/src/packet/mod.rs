@@ -6,6 +6,7 @@
 mod ethernet;
 mod ipv4;
 mod ipv6;
+mod quote;
 mod transport;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,6 +15,7 @@ use crate::flow::FiveTuple;
 use crate::reason::Reason;
 
 pub use ethernet::ethertype;
+pub(crate) use quote::quoted;
 pub use transport::{icmp, icmpv6, tcp_flags};
 
 /// IP protocol numbers that the engine knows by name (IANA "Assigned Internet Protocol Numbers").

@@ -1,1 +1,246 @@
+use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder};
 
+use super::*;
+use crate::packet;
+use crate::policy::{LogLevel, Rule, RuleNames, Ruleset, Zone, ZoneId};
+use crate::session::SessionView;
+
+const CLIENT: [u8; 4] = [192, 0, 2, 10];
+const SERVER: [u8; 4] = [203, 0, 113, 5];
+const ROUTER: [u8; 4] = [198, 51, 100, 1];
+
+/// An engine with LAN hosts allowed out, and a clock of its own.
+struct Rig {
+    engine: Engine,
+    now: Instant,
+    out: Outbox,
+}
+
+impl Rig {
+    fn new(capacity: u32) -> Self {
+        let config =
+            Config { worker: 0, capacity, secret: HashSecret([1, 2, 3, 4]), report_all_sessions: true };
+        let engine = Engine::new(config, Self::policy(1, true), Instant::ZERO);
+        Self { engine, now: Instant::ZERO, out: Outbox::new(64, 64) }
+    }
+
+    fn policy(generation: u32, allow: bool) -> Running {
+        let rule = Rule { from: Some(vec![ZoneId(0)]), ..Rule::of_all("lan-out", Action::Allow) };
+        let ruleset = Ruleset {
+            default_log: LogLevel::All,
+            zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
+            rules: if allow { vec![rule] } else { Vec::new() },
+            ..Ruleset::default()
+        };
+        Running::new(Arc::new(Policy::compile(generation, ruleset, &mut RuleNames::default())))
+    }
+
+    fn see(&mut self, port: Port, frame: &[u8]) -> Reason {
+        let facts = packet::parse(frame, frame.len());
+        self.engine.inspect(self.now, port, &facts, frame, &mut self.out).reason
+    }
+
+    /// Lets time pass, with every timer at its moment; returns why sessions ended.
+    fn pass(&mut self, millis: u64) -> Vec<Reason> {
+        let until = self.now + Duration::from_millis(millis);
+        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= until) {
+            self.now = self.now.max(deadline);
+            self.engine.expire(self.now, 16, &mut self.out);
+        }
+        self.now = until;
+        self.ends()
+    }
+
+    fn ends(&mut self) -> Vec<Reason> {
+        let ends = self.out.events.drain(..).filter_map(|event| match event {
+            Event::SessionEnd { reason, .. } => Some(reason),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    fn sessions(&self) -> Vec<SessionView> {
+        let mut all = Vec::new();
+        self.engine.scan(self.now, 0, u32::MAX, |session| all.push(*session));
+        all
+    }
+}
+
+fn build(
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), etherparse::err::packet::BuildWriteError>,
+) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write(&mut frame).expect("writing to memory");
+    frame
+}
+
+fn tcp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), numbers: (u32, u32), flags: u8) -> Vec<u8> {
+    let mut frame = build(|frame| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from, to, 64);
+        builder.tcp(ports.0, ports.1, numbers.0, 8192).ack(numbers.1).write(frame, &[])
+    });
+    frame[47] = flags;
+    frame
+}
+
+fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16)) -> Vec<u8> {
+    build(|frame| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from, to, 64);
+        builder.udp(ports.0, ports.1).write(frame, &[0; 32])
+    })
+}
+
+/// An ICMP error of `kind` from a router, about the packet in `frame`, cut to `quote` bytes.
+fn error(kind: u8, to: [u8; 4], frame: &[u8], quote: usize) -> Vec<u8> {
+    error_from(ROUTER, kind, to, frame, quote)
+}
+
+fn error_from(from: [u8; 4], kind: u8, to: [u8; 4], frame: &[u8], quote: usize) -> Vec<u8> {
+    build(|out| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from, to, 60);
+        builder.icmpv4_raw(kind, 4, [0, 0, 5, 0]).write(out, &frame[14..][..quote])
+    })
+}
+
+fn established(wire: &mut Rig) {
+    assert_eq!(wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (100, 0), 2)), Reason::SessionNew);
+    assert_eq!(wire.see(Port::Wan, &tcp(SERVER, CLIENT, (443, 40_000), (500, 101), 18)), Reason::Session);
+    assert_eq!(wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16)), Reason::Session);
+}
+
+#[test]
+fn errors_about_a_live_session_pass_and_change_nothing() {
+    let mut wire = Rig::new(16);
+    established(&mut wire);
+    let before = wire.sessions();
+    let sent = tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16);
+    for kind in [3, 11, 12] {
+        assert_eq!(wire.see(Port::Wan, &error(kind, CLIENT, &sent, 28)), Reason::Related);
+    }
+    let answer = tcp(SERVER, CLIENT, (443, 40_000), (501, 101), 16);
+    assert_eq!(
+        wire.see(Port::Lan, &error(3, SERVER, &answer, 28)),
+        Reason::Related,
+        "and of the other direction"
+    );
+    assert_eq!(wire.sessions(), before);
+}
+
+/// RFC 5508 REQ-4 and REQ-5, RFC 5927 section 4.
+#[test]
+fn errors_about_anything_else_are_dropped() {
+    let mut wire = Rig::new(16);
+    established(&mut wire);
+    let sent = tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16);
+    let mut refused = |port, frame: &[u8], why| assert_eq!(wire.see(port, frame), Reason::IcmpError, "{why}");
+    refused(Port::Lan, &error(3, CLIENT, &sent, 28), "from the side that sent the packet");
+    refused(Port::Wan, &error(3, [192, 0, 2, 11], &sent, 28), "to somebody else than the packet's source");
+    refused(Port::Wan, &error(3, CLIENT, &sent, 27), "quotes too little");
+    refused(
+        Port::Wan,
+        &error(3, CLIENT, &tcp(CLIENT, SERVER, (40_001, 443), (101, 501), 16), 28),
+        "another port",
+    );
+    refused(
+        Port::Wan,
+        &error(3, CLIENT, &tcp(CLIENT, SERVER, (40_000, 443), (90_000, 501), 16), 28),
+        "never sent",
+    );
+    refused(Port::Wan, &error(3, CLIENT, &udp(CLIENT, SERVER, (40_000, 443)), 28), "another protocol");
+    let about_error = error_from(CLIENT, 3, ROUTER, &error(3, CLIENT, &sent, 28), 28);
+    refused(Port::Lan, &about_error, "an error about an error");
+}
+
+#[test]
+fn errors_about_udp_and_echo_find_their_session() {
+    let mut wire = Rig::new(16);
+    let question = udp(CLIENT, SERVER, (5353, 53));
+    wire.see(Port::Lan, &question);
+    assert_eq!(wire.see(Port::Wan, &error(3, CLIENT, &question, 28)), Reason::Related);
+    let echo = build(|frame| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(CLIENT, SERVER, 1);
+        let header = etherparse::IcmpEchoHeader { id: 7, seq: 1 };
+        builder.icmpv4(Icmpv4Type::EchoRequest(header)).write(frame, &[0; 8])
+    });
+    wire.see(Port::Lan, &echo);
+    assert_eq!(wire.see(Port::Wan, &error(11, CLIENT, &echo, 28)), Reason::Related, "traceroute");
+}
+
+#[test]
+fn packet_too_big_passes_for_ipv6() {
+    let (client, server, router) = ([0x20; 16], [0x30; 16], [0x40; 16]);
+    let mut wire = Rig::new(16);
+    let question = build(|frame| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6(client, server, 64);
+        builder.udp(5353, 53).write(frame, &[0; 32])
+    });
+    wire.see(Port::Lan, &question);
+    let error = build(|frame| {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6(router, client, 64);
+        builder.icmpv6(Icmpv6Type::PacketTooBig { mtu: 1280 }).write(frame, &question[14..])
+    });
+    assert_eq!(wire.see(Port::Wan, &error), Reason::Related);
+    assert_eq!(wire.see(Port::Lan, &error), Reason::IcmpError);
+}
+
+#[test]
+fn a_full_table_evicts_the_oldest_half_open_session_and_no_established_one() {
+    let mut wire = Rig::new(3);
+    established(&mut wire);
+    wire.pass(10);
+    for number in 0..5 {
+        assert_eq!(wire.see(Port::Lan, &udp(CLIENT, SERVER, (1000 + number, 53))), Reason::SessionNew);
+    }
+    assert_eq!(wire.ends(), [Reason::EndEvicted; 3]);
+    let ports: Vec<_> = wire.sessions().iter().map(|session| session.five_tuple.source_port).collect();
+    assert!(ports.contains(&40_000) && ports.contains(&1003) && ports.contains(&1004), "{ports:?}");
+    for number in 3..5 {
+        wire.see(Port::Wan, &udp(SERVER, CLIENT, (53, 1000 + number)));
+    }
+    assert_eq!(wire.see(Port::Lan, &udp(CLIENT, SERVER, (2000, 53))), Reason::TableFull, "all are answered");
+    assert_eq!(wire.engine.table().len(), 3);
+}
+
+#[test]
+fn sessions_expire_at_their_moment_and_not_before() {
+    let mut wire = Rig::new(4);
+    wire.see(Port::Lan, &udp(CLIENT, SERVER, (1000, 53)));
+    assert_eq!(wire.pass(29_999), []);
+    assert_eq!(wire.pass(1), [Reason::EndIdle]);
+    established(&mut wire);
+    assert_eq!(wire.pass(7_439_999), []);
+    wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16));
+    assert_eq!(wire.pass(7_439_999), [], "a packet starts the timer anew");
+    assert_eq!(wire.pass(1), [Reason::EndIdle]);
+}
+
+#[test]
+fn rematch_ends_a_session_on_its_next_packet_and_keep_does_not() {
+    for (mode, expected) in [(OnDeploy::Keep, Reason::Session), (OnDeploy::Rematch, Reason::PolicyChanged)] {
+        let mut wire = Rig::new(4);
+        wire.see(Port::Lan, &udp(CLIENT, SERVER, (1000, 53)));
+        let mut ruleset = Rig::policy(2, false).policy.ruleset.clone();
+        ruleset.inspection.sessions_on_deploy = mode;
+        let policy = Arc::new(Policy::compile(2, ruleset, &mut RuleNames::default()));
+        wire.engine.set_policy(Running::new(policy));
+        assert_eq!(wire.see(Port::Wan, &udp(SERVER, CLIENT, (53, 1000))), expected);
+        assert_eq!(wire.see(Port::Lan, &udp(CLIENT, SERVER, (1001, 53))), Reason::DefaultDrop);
+    }
+}
+
+/// Two hosts that ping each other with one identifier have a session each, and only who was allowed to ask may ask.
+#[test]
+fn an_echo_session_opens_nothing_for_questions_from_the_other_side() {
+    let echo = |from: [u8; 4], to: [u8; 4], is_reply: bool| {
+        build(|frame| {
+            let header = etherparse::IcmpEchoHeader { id: 7, seq: 1 };
+            let kind = if is_reply { Icmpv4Type::EchoReply(header) } else { Icmpv4Type::EchoRequest(header) };
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from, to, 64).icmpv4(kind).write(frame, &[0; 8])
+        })
+    };
+    let mut wire = Rig::new(4);
+    assert_eq!(wire.see(Port::Lan, &echo(CLIENT, SERVER, false)), Reason::SessionNew);
+    assert_eq!(wire.see(Port::Wan, &echo(SERVER, CLIENT, false)), Reason::DefaultDrop);
+    assert_eq!(wire.see(Port::Wan, &echo(SERVER, CLIENT, true)), Reason::Session);
+    assert_eq!(wire.see(Port::Lan, &echo(CLIENT, SERVER, true)), Reason::IcmpNoSession);
+}

@@ -43,6 +43,22 @@ pub struct Ruleset {
     pub protections: Protections,
 }
 
+impl Default for Ruleset {
+    /// No zones, no rules: everything is dropped, with the default timeouts and inspection, protections off.
+    fn default() -> Self {
+        Self {
+            default_action: Action::Drop,
+            default_log: LogLevel::None,
+            zones: Vec::new(),
+            address_sets: Vec::new(),
+            rules: Vec::new(),
+            timeouts: vec![Timeouts::default()],
+            inspection: Inspection::default(),
+            protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+        }
+    }
+}
+
 /// A zone: a port, narrowed by VLANs and networks.
 #[derive(Clone, Debug)]
 pub struct Zone {
@@ -54,6 +70,13 @@ pub struct Zone {
     pub vlans: Option<Vec<u16>>,
     /// Who lives there; `None`: everybody who is in no other zone of that port and VLAN.
     pub networks: Option<AddressSetId>,
+}
+
+impl Zone {
+    /// Everything behind `port`.
+    pub fn of_port(name: &str, port: Port) -> Self {
+        Self { name: name.into(), port, vlans: None, networks: None }
+    }
 }
 
 /// A set of addresses of both families as sorted, disjoint, non-adjacent inclusive ranges.
@@ -134,6 +157,24 @@ pub struct Rule {
     pub timeouts: TimeoutsId,
     /// What becomes of its sessions on a deploy whose policy would not allow them; `None`: as the policy says.
     pub sessions_on_deploy: Option<OnDeploy>,
+}
+
+impl Rule {
+    /// A rule that matches everything.
+    pub fn of_all(name: &str, action: Action) -> Self {
+        Self {
+            name: name.into(),
+            from: None,
+            to: None,
+            source: None,
+            destination: None,
+            services: None,
+            action,
+            log: None,
+            timeouts: TimeoutsId(0),
+            sessions_on_deploy: None,
+        }
+    }
 }
 
 /// Which IP versions a service speaks of.

@@ -2,6 +2,7 @@
 //! ([`wheel`]) and how packets move them ([`tcp`], [`query`]).
 
 pub(crate) mod query;
+mod related;
 pub mod table;
 pub mod tcp;
 pub mod wheel;

@@ -279,6 +279,13 @@ fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {
     peers[1 - side].acknowledge(tcp.acknowledgement, window);
 }
 
+/// Whether the side of index `side` may have sent a segment that begins at `sequence` lately: nothing that it has not
+/// sent yet, and no more than one window behind.
+pub(crate) fn may_have_sent(peers: &[Peer; 2], side: usize, sequence: u32) -> bool {
+    let (sender, receiver) = (peers[side], peers[1 - side]);
+    sender.has(Peer::SYN) && lags(receiver, sender, sequence)
+}
+
 enum Fit {
     Inside,
     /// Data that was acknowledged long ago: harmless, and its sender may have missed the acknowledgement.

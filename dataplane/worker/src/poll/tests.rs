@@ -5,38 +5,20 @@ use crossbeam::channel;
 use etherparse::PacketBuilder;
 use sekisho_engine::Config;
 use sekisho_engine::flow::HashSecret;
-use sekisho_engine::policy::{
-    Action, Inspection, LogLevel, Policy, Protections, Rule, RuleNames, Ruleset, SpoofingMode, Timeouts,
-    TimeoutsId, Zone, ZoneId,
-};
+use sekisho_engine::policy::{Action, LogLevel, Policy, Rule, RuleNames, Ruleset, Zone, ZoneId};
 
 use super::*;
 use crate::memory::MemoryIo;
 use crate::query::Filter;
 
 fn policy(generation: u32, allow: bool) -> Running {
-    let zone = |name: &str, port| Zone { name: name.into(), port, vlans: None, networks: None };
-    let rule = Rule {
-        name: "lan-out".into(),
-        from: Some(vec![ZoneId(0)]),
-        to: Some(vec![ZoneId(1)]),
-        source: None,
-        destination: None,
-        services: None,
-        action: if allow { Action::Allow } else { Action::Drop },
-        log: None,
-        timeouts: TimeoutsId(0),
-        sessions_on_deploy: None,
-    };
+    let action = if allow { Action::Allow } else { Action::Drop };
+    let rule = Rule { from: Some(vec![ZoneId(0)]), ..Rule::of_all("lan-out", action) };
     let ruleset = Ruleset {
-        default_action: Action::Drop,
         default_log: LogLevel::All,
-        zones: vec![zone("lan", Port::Lan), zone("wan", Port::Wan)],
-        address_sets: Vec::new(),
+        zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
         rules: vec![rule],
-        timeouts: vec![Timeouts::default()],
-        inspection: Inspection::default(),
-        protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+        ..Ruleset::default()
     };
     Running::new(Arc::new(Policy::compile(generation, ruleset, &mut RuleNames::default())))
 }

@@ -1,7 +1,9 @@
 //! The commands, one module each. Only these and `main` print.
 
 mod check;
+mod explain;
 mod reasons;
+mod replay;
 
 use std::io::{self, Write};
 
@@ -14,6 +16,10 @@ use crate::failure::{Failure, Outcome};
 pub(crate) enum Command {
     /// Validate policy files, and warn of what their author probably does not mean
     Check(check::Args),
+    /// Tell which rule decides a packet and why, rule by rule
+    Explain(explain::Args),
+    /// Let the inspection run over captures, offline, in their own time
+    Replay(replay::Args),
     /// List the vocabulary of reasons: why frames are forwarded or dropped, why sessions end
     Reasons(reasons::Args),
 }
@@ -22,6 +28,8 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Reasons(args) => reasons::run(&args),
     }
 }

@@ -94,4 +94,6 @@ fn text(text: &Text) -> Value {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

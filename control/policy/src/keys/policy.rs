@@ -297,15 +297,34 @@ static RULE_TIMEOUT: Object = Object {
         duration("closing", "timeouts.tcp.closing", "TCP: both sides have sent their FIN."),
         duration("time_wait", "timeouts.tcp.time_wait", "TCP: both FINs are acknowledged."),
         duration("reset", "timeouts.tcp.reset", "TCP: after a reset."),
-        optional("udp", Shape::Object(&UDP), "timeouts.udp", "UDP."),
+        optional("udp", Shape::Object(&RULE_UDP), "timeouts.udp", "UDP."),
         duration("icmp", "timeouts.icmp", "Queries of ICMP and ICMPv6."),
-        optional("other", Shape::Object(&OTHER), "timeouts.other", "Other protocols."),
+        optional("other", Shape::Object(&RULE_OTHER), "timeouts.other", "Other protocols."),
         optional(
             "on_expiry",
             Shape::Words(names::<OnExpiry>),
             "timeouts.on_expiry",
             "What the ends of a TCP session are told when it expires: nothing, a reset, or a probe whether they live.",
         ),
+    ],
+};
+
+static RULE_UDP: Object = Object {
+    what: "timeouts of udp",
+    nonempty: true,
+    fields: &[
+        duration("unreplied", "timeouts.udp.unreplied", "No answer yet."),
+        duration("replied", "timeouts.udp.replied", "Answered."),
+        duration("stream", "timeouts.udp.stream", "Traffic both ways for longer than 2 s."),
+    ],
+};
+
+static RULE_OTHER: Object = Object {
+    what: "timeouts of other protocols",
+    nonempty: true,
+    fields: &[
+        duration("unreplied", "timeouts.other.unreplied", "No answer yet."),
+        duration("replied", "timeouts.other.replied", "Answered."),
     ],
 };
 

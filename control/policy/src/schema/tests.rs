@@ -28,6 +28,30 @@ fn the_shipped_schemas_are_what_the_code_makes() {
     assert_shipped("appliance.schema.json", &appliance());
 }
 
+/// Compares the reference between two marks in a document with what the code makes; `SEKISHO_BLESS=1` writes it anew.
+fn assert_documented(name: &str, made: &str) {
+    const BEGIN: &str = "<!-- keys: made by the tests of sekisho-policy -->\n";
+    const END: &str = "<!-- end of keys -->";
+    let path = repository().join("docs").join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("the mark before the keys");
+    let (documented, after) = rest.split_once(END).expect("the mark behind the keys");
+    if std::env::var_os("SEKISHO_BLESS").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
+    } else {
+        assert!(
+            documented == made,
+            "docs/{name} is not what the code makes: run this test with SEKISHO_BLESS=1"
+        );
+    }
+}
+
+#[test]
+fn the_documented_keys_are_those_of_the_code() {
+    assert_documented("policy.md", &reference::markdown(&POLICY));
+    assert_documented("appliance.md", &reference::markdown(&APPLIANCE));
+}
+
 /// What an editor makes of a YAML file.
 fn to_json(node: &Node) -> Value {
     match &node.value {

@@ -199,14 +199,40 @@ impl Appliance {
         body.to_owned()
     }
 
-    /// The sum of all samples of a metric whose labels hold each of `labels`.
+    /// How often something happened for a reason.
     #[must_use]
-    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let metrics = self.metrics();
-        let samples = metrics.lines().filter(|line| {
-            line.split(['{', ' ']).next() == Some(name) && labels.iter().all(|label| line.contains(label))
-        });
-        samples.filter_map(|line| line.rsplit_once(' ')).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    pub fn count(&self, reason: &str) -> u64 {
+        sum_of(&self.json(&["counters"])["reasons"], Some(("reason", reason)), "count")
+    }
+
+    /// How many packets a rule decided.
+    #[must_use]
+    pub fn rule_hits(&self, rule: &str) -> u64 {
+        sum_of(&self.json(&["counters"])["rules"], Some(("rule", rule)), "hits")
+    }
+
+    /// Frames that workers handed over to each other.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        sum_of(&self.json(&["counters"])["workers"], None, "handed_over")
+    }
+
+    /// The generation of the policy in force.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.json(&["status"])["policy"]["generation"].as_u64().expect("a number")
+    }
+
+    /// The last drops.
+    #[must_use]
+    pub fn drops(&self) -> Vec<Value> {
+        self.json(&["drops"])["drops"].as_array().expect("a list").clone()
+    }
+
+    /// The live sessions that fit the filter, given as options of the command.
+    #[must_use]
+    pub fn sessions(&self, filter: &[&str]) -> Vec<Value> {
+        self.json(&[&["sessions"], filter].concat())["sessions"].as_array().expect("a list").clone()
     }
 
     /// Its resident memory.
@@ -258,6 +284,16 @@ poll: adaptive
         workers = settings.workers,
         sessions_max = settings.sessions_max,
     )
+}
+
+/// The sum of a field over the entries of a list: all, or those whose `key` is `value`.
+fn sum_of(list: &Value, only: Option<(&str, &str)>, field: &str) -> u64 {
+    let entries = list.as_array().unwrap_or_else(|| panic!("not a list: {list}")).iter();
+    let fits = |entry: &&Value| only.is_none_or(|(key, value)| entry[key] == value);
+    entries
+        .filter(fits)
+        .map(|entry| entry[field].as_u64().unwrap_or_else(|| panic!("{field}: {entry}")))
+        .sum()
 }
 
 /// An address of this machine that nobody listens on.

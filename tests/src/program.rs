@@ -14,7 +14,11 @@ pub fn sekisho() -> PathBuf {
     let test = std::env::current_exe().expect("a process knows its file");
     let built = test.parent().and_then(|deps| deps.parent()).expect("tests lie in target/PROFILE/deps");
     let path = built.join("sekisho");
-    assert!(path.is_file(), "there is no {}: run `cargo build --package sekisho` first", path.display());
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo build --profile test --package sekisho` first",
+        path.display()
+    );
     path
 }
 

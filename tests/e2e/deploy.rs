@@ -1,0 +1,157 @@
+//! A policy is replaced while traffic flows.
+
+use std::time::Duration;
+
+use sekisho_tests::lab::{LAN, WAN};
+use sekisho_tests::process::text;
+use sekisho_tests::{Appliance, Lab, Running, wait};
+
+use crate::{LAN_OUT, LIMIT, ZONES, policy};
+
+const PING_OUT: &str = "{name: ping-out, from: lan, to: wan, service: icmp/echo, action: allow}";
+
+/// The policy of the experiments: with or without the rule that allows the ping.
+fn experiment(sessions_on_deploy: &str, rules: &[&str]) -> String {
+    format!("{}inspection: {{sessions_on_deploy: {sessions_on_deploy}}}\n", policy(rules))
+}
+
+/// A ping that runs on, and how many answers it got.
+struct Pinging(Running);
+
+impl Pinging {
+    fn start(lab: &Lab) -> Self {
+        Self(lab.lan.start(&format!("stdbuf -oL ping -n -i 0.05 {WAN}")))
+    }
+
+    fn answers(&self) -> usize {
+        self.0.output().matches("bytes from").count()
+    }
+
+    /// Waits for ten answers more.
+    fn goes_on(&self) {
+        let now = self.answers();
+        wait::until(LIMIT, "the running ping is answered", || self.answers() >= now + 10);
+    }
+
+    /// Waits until half a second passes without an answer.
+    fn falls_silent(&self) {
+        wait::until(LIMIT, "the running ping falls silent", || {
+            let now = self.answers();
+            !wait::holds_within(Duration::from_millis(500), || self.answers() > now)
+        });
+    }
+}
+
+#[test]
+fn keep_a_running_ping_outlives_its_rule_and_a_new_one_is_refused() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &experiment("keep", &[PING_OUT]));
+    // 1: the rule is there, the ping is answered.
+    let running = Pinging::start(&lab);
+    running.goes_on();
+    // 2: the rule is gone, the running ping goes on.
+    appliance.deploy(&experiment("keep", &[]));
+    running.goes_on();
+    // 3: a new one is refused, and the running one still goes on.
+    assert!(!lab.lan.pings(WAN, 2));
+    running.goes_on();
+    // 4: the rule is back, a new one is answered.
+    appliance.deploy(&experiment("keep", &[PING_OUT]));
+    assert!(lab.lan.pings(WAN, 2));
+    running.goes_on();
+}
+
+#[test]
+fn rematch_a_running_ping_ends_with_its_rule_and_comes_back_with_it() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &experiment("rematch", &[PING_OUT]));
+    let running = Pinging::start(&lab);
+    running.goes_on();
+    appliance.deploy(&experiment("rematch", &[]));
+    running.falls_silent();
+    assert!(!lab.lan.pings(WAN, 2));
+    appliance.deploy(&experiment("rematch", &[PING_OUT]));
+    assert!(lab.lan.pings(WAN, 2));
+    running.goes_on();
+}
+
+#[test]
+fn a_long_netcat_session_lives_through_deploys() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &experiment("keep", &[LAN_OUT]));
+    let mut server = lab.wan.serve(&format!("nc -ln {WAN} 7000"), "tcp", 7000);
+    let mut client = lab.lan.start(&format!("nc -n {WAN} 7000"));
+    client.write("before\n");
+    server.says(LIMIT, "before");
+    for round in 0..5 {
+        appliance.deploy(&experiment("keep", if round % 2 == 0 { &[] } else { &[LAN_OUT] }));
+        client.write(&format!("to the wan {round}\n"));
+        server.says(LIMIT, &format!("to the wan {round}"));
+        server.write(&format!("to the lan {round}\n"));
+        client.says(LIMIT, &format!("to the lan {round}"));
+    }
+    assert!(!lab.lan.connects(WAN, 7000), "what is new goes by the last policy");
+}
+
+#[test]
+fn a_faulty_policy_is_refused_with_the_place_and_the_old_one_works_on() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy(&[LAN_OUT]));
+    let faulty = format!("{ZONES}rules:\n  - {{name: out, from: lan, to: mars, action: allow}}\n");
+    let output = appliance.try_deploy(&faulty);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("next.yaml:6:") && said.contains("mars"), "{said}");
+    assert!(lab.lan.pings(WAN, 2), "the old policy works on");
+    assert!(!lab.wan.pings(LAN, 1));
+}
+
+#[test]
+fn a_policy_that_asks_for_what_is_not_built_is_refused_by_name() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy(&[LAN_OUT]));
+    let output = appliance.try_deploy(&format!("{}protections: {{bogons: drop}}\n", policy(&[LAN_OUT])));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("bogons"), "{said}");
+    assert!(lab.lan.pings(WAN, 2));
+}
+
+/// How many deploys in a row: `SEKISHO_DEPLOYS`, as `scripts/bench deploys` sets it.
+fn deploys() -> u32 {
+    let named = std::env::var("SEKISHO_DEPLOYS").ok();
+    named.map_or(200, |text| text.parse().expect("SEKISHO_DEPLOYS is a number"))
+}
+
+#[test]
+fn deploys_under_traffic_lose_no_packet_and_no_memory() {
+    let lab = Lab::up();
+    let many: Vec<String> = (0..50)
+        .map(|n| format!("{{name: port-{n}, from: wan, to: lan, service: tcp/{}, action: allow}}", 1000 + n))
+        .collect();
+    let mut second: Vec<&str> = many.iter().map(String::as_str).collect();
+    second.push(LAN_OUT);
+    let policies = [policy(&[LAN_OUT]), policy(&second)];
+    let appliance = Appliance::start(&lab, &policies[1]);
+    let generation = appliance.generation();
+    assert!(lab.lan.pings(WAN, 2));
+
+    let total = deploys();
+    let mut ping = lab.lan.start(&format!("ping -nq -i 0.004 {WAN}"));
+    let mut warm_kib = 0;
+    for round in 0..total {
+        // The allocator has reached its level after the first tenth.
+        if round == total / 10 {
+            warm_kib = appliance.resident_kib();
+        }
+        appliance.deploy(&policies[usize::from(round % 2 == 1)]);
+    }
+    let end_kib = appliance.resident_kib();
+    ping.signal(rustix::process::Signal::INT);
+    ping.succeeds(LIMIT);
+    let said = ping.output();
+    println!("{total} deploys; {said}resident {warm_kib} KiB after a tenth, {end_kib} KiB at the end");
+    assert!(said.contains(" 0% packet loss"), "{said}");
+    assert!(end_kib <= warm_kib + 1024, "memory grew from {warm_kib} to {end_kib} KiB");
+    assert_eq!(appliance.generation() - generation, u64::from(total), "each deploy is a generation");
+}

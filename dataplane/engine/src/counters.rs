@@ -115,25 +115,36 @@ impl Counters {
     }
 }
 
-/// Hits of each rule of one policy by one worker: packets that the rule decided.
+/// What one worker counts of each rule of one policy.
 #[derive(Debug)]
 pub struct RuleHits {
-    hits: Box<[Count]>,
+    rules: Box<[RuleCounts]>,
+}
+
+/// What is counted of a rule.
+#[derive(Debug, Default)]
+pub struct RuleCounts {
+    /// Packets that it decided.
+    pub hits: Count,
+    /// Sessions of it that were cut because they were idle.
+    pub cut_idle: Count,
+    /// Packets of sessions that were cut before: their ends spoke again, and the timeout may be too short.
+    pub spoke_again: Count,
 }
 
 impl RuleHits {
     /// Zeros for a policy of `rules` rules.
     pub fn new(rules: usize) -> Self {
-        Self { hits: (0..rules).map(|_| Count::default()).collect() }
+        Self { rules: (0..rules).map(|_| RuleCounts::default()).collect() }
     }
 
-    /// The hits of a rule.
-    pub fn rule(&self, rule: crate::policy::RuleId) -> Option<&Count> {
-        self.hits.get(rule.0 as usize)
+    /// The counts of a rule.
+    pub fn rule(&self, rule: crate::policy::RuleId) -> Option<&RuleCounts> {
+        self.rules.get(rule.0 as usize)
     }
 
-    /// Hits in rule order.
-    pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
-        self.hits.iter().map(Count::get)
+    /// The counts in rule order.
+    pub fn all(&self) -> impl Iterator<Item = &RuleCounts> + '_ {
+        self.rules.iter()
     }
 }

@@ -25,4 +25,4 @@ pub mod time;
 mod upkeep;
 
 pub use pipeline::{Config, Engine, Running};
-pub use record::{Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};
+pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};

@@ -20,10 +20,14 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
 use crate::session::table::{Hashed, Table};
+use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, query, tcp};
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
+
+/// The sessions that were cut last are remembered: one for so many that the table holds.
+const SESSIONS_PER_TOMBSTONE: u32 = 16;
 
 /// What an engine is made with.
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ pub struct Engine {
     pub(crate) running: Running,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
+    pub(crate) tombstones: Tombstones,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -70,7 +75,8 @@ impl Engine {
     pub fn new(config: Config, running: Running, now: Instant) -> Self {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
-        Self { config, running, table, wheel, counters: Arc::new(Counters::default()) }
+        let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
+        Self { config, running, table, wheel, tombstones, counters: Arc::new(Counters::default()) }
     }
 
     /// Its counters, for whoever wants to read them, on any thread.
@@ -108,7 +114,8 @@ impl Engine {
         self.counters.reason(verdict.reason).add(1);
         if verdict.reason.is_drop() {
             let log = self.running.policy.logs_drops(verdict.rule);
-            out.event(Event::Drop { packet: self.record(now, port, facts, verdict), log });
+            let packet = self.record(now, port, facts, verdict);
+            out.event(Event::Drop { packet, log });
         }
         verdict
     }
@@ -342,10 +349,13 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         if let Some(reason) = cannot_open(facts) {
-            return Verdict::of(reason);
+            return self.unknown(port, reason, hashed);
         }
         let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
         let (action, rule) = self.ask_rules(&query);
+        if action == Action::Drop && rule.is_none() {
+            return self.unknown(port, Reason::DefaultDrop, hashed);
+        }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
@@ -367,6 +377,20 @@ impl Engine {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
+    fn unknown(&mut self, port: Port, reason: Reason, hashed: Hashed) -> Verdict {
+        let Some(tombstone) = self.tombstones.find(hashed.hash) else { return Verdict::of(reason) };
+        if reason == Reason::DefaultDrop && port == tombstone.from {
+            // Its opener begins anew, and the rules refuse that.
+            return Verdict::of(reason);
+        }
+        let rule = self.running.policy.by_key(tombstone.rule);
+        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
+            counts.spoke_again.add(1);
+        }
+        Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
 
     /// Takes a slot for a session that the rules allow; in a full table the oldest half-open session makes room.
@@ -449,8 +473,8 @@ impl Engine {
         let policy = &self.running.policy;
         match policy.classifier.classify(query) {
             Some(rule) => {
-                if let Some(hits) = self.running.hits.rule(rule) {
-                    hits.add(1);
+                if let Some(counts) = self.running.hits.rule(rule) {
+                    counts.hits.add(1);
                 }
                 (policy.rule(rule).action, Some(rule))
             }

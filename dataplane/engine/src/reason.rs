@@ -115,6 +115,7 @@ reasons! {
     TcpHandshake, Drop, "tcp-handshake", "Data or an acknowledgement before the handshake got that far.";
     TcpOutOfWindow, Drop, "tcp-out-of-window", "A TCP packet outside the windows of its session.";
     TcpClosed, Drop, "tcp-closed", "A TCP packet other than a new SYN after the session was closed or reset.";
+    SessionExpired, Drop, "session-expired", "A packet of a session that the appliance cut before: for idling, for want of room, by order or by policy. The record tells when and why.";
     IcmpNoSession, Drop, "icmp-no-session", "An ICMP or ICMPv6 reply that nobody asked for.";
     IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet which a live session may have sent (RFC 5927).";
     IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is neither a query nor an error that sessions know.";

@@ -5,8 +5,8 @@ use crate::packet::VlanStack;
 use crate::policy::{RuleId, RuleKey};
 use crate::port::Port;
 use crate::reason::{Kind, Reason};
-use crate::session::{SessionId, SessionView};
-use crate::time::Instant;
+use crate::session::{SessionId, SessionView, State};
+use crate::time::{Duration, Instant};
 
 /// What becomes of a frame, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,25 @@ pub struct PacketRecord {
     pub rule: RuleKey,
     /// The session it spoke of.
     pub session: Option<SessionId>,
+    /// With [`Reason::SessionExpired`]: how that session ended.
+    pub ended: Option<Ended>,
+}
+
+/// How a session ended that a late packet speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Time since then.
+    pub ago: Duration,
+    /// Why it ended.
+    pub reason: Reason,
+    /// The state it was in, whose timeout it was.
+    pub state: State,
+    /// How long it had been idle.
+    pub idle: Duration,
+    /// The timeout of that state.
+    pub timeout: Duration,
+    /// The rule that had allowed it.
+    pub rule: RuleKey,
 }
 
 /// What happened. `log` says whether the policy wants it in the log.

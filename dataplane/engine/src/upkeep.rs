@@ -1,12 +1,14 @@
 //! What happens to sessions between packets: they expire, are listed, are ended.
 
 use crate::counters::ProtocolClass;
+use crate::flow::FlowKey;
 use crate::packet::Facts;
 use crate::pipeline::Engine;
 use crate::policy::{RuleId, Timeouts};
 use crate::port::Port;
 use crate::reason::Reason;
-use crate::record::{Event, Outbox, PacketRecord, Verdict};
+use crate::record::{Ended, Event, Outbox, PacketRecord, Verdict};
+use crate::session::tombstone::Tombstone;
 use crate::session::{SessionId, SessionView, State};
 use crate::time::{Duration, Instant};
 
@@ -104,10 +106,61 @@ impl Engine {
         if log || self.config.report_all_sessions {
             out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
         }
+        self.remember(now, slot, reason);
         let hot = self.table.hot(slot);
         self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);
         self.counters.reason(reason).add(1);
         self.table.remove(slot);
+    }
+
+    /// Leaves a record of a session that is cut, for a packet that comes too late; one whose ends closed it needs none.
+    fn remember(&mut self, now: Instant, slot: u32, reason: Reason) {
+        let hash = self.table.hash(&self.table.key(slot)).hash;
+        let is_cut = matches!(
+            reason,
+            Reason::EndIdle
+                | Reason::EndHandshake
+                | Reason::EndEvicted
+                | Reason::EndOperator
+                | Reason::EndPolicy
+        );
+        if !is_cut {
+            self.tombstones.forget(hash);
+            return;
+        }
+        if reason == Reason::EndIdle
+            && let Some(counts) = self.rule_of(slot).and_then(|rule| self.running.hits.rule(rule))
+        {
+            counts.cut_idle.add(1);
+        }
+        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        let tombstone = Tombstone {
+            hash,
+            id: self.table.id(slot),
+            from: hot.from(),
+            ended_ms: stamp(now),
+            idle_ms: elapsed_ms(now, hot.last_seen_ms),
+            timeout_ms: hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot)),
+            rule: cold.rule,
+            state: hot.state,
+            reason,
+        };
+        self.tombstones.bury(tombstone, stamp(now));
+    }
+
+    /// How the session ended that a late packet speaks of.
+    fn ended(&mut self, now: Instant, port: Port, facts: &Facts) -> Option<Ended> {
+        let key = FlowKey::of(facts, port)?;
+        let tombstone = *self.tombstones.find(self.table.hash(&key).hash)?;
+        let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+        Some(Ended {
+            ago: millis(elapsed_ms(now, tombstone.ended_ms)),
+            reason: tombstone.reason,
+            state: tombstone.state,
+            idle: millis(tombstone.idle_ms),
+            timeout: millis(tombstone.timeout_ms),
+            rule: tombstone.rule,
+        })
     }
 
     /// Files the timer of a session, which is in no list.
@@ -145,7 +198,17 @@ impl Engine {
         policy.timeouts(id)
     }
 
-    pub(crate) fn record(&self, now: Instant, port: Port, facts: &Facts, verdict: Verdict) -> PacketRecord {
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        verdict: Verdict,
+    ) -> PacketRecord {
+        let ended = match verdict.reason {
+            Reason::SessionExpired => self.ended(now, port, facts),
+            _ => None,
+        };
         PacketRecord {
             time: now,
             port,
@@ -157,6 +220,7 @@ impl Engine {
             reason: verdict.reason,
             rule: self.running.policy.key(verdict.rule),
             session: verdict.session,
+            ended,
         }
     }
 
@@ -170,7 +234,8 @@ impl Engine {
         out: &mut Outbox,
     ) {
         self.counters.suspicious[port.index()].add(1);
-        out.event(Event::Suspect { packet: self.record(now, port, facts, verdict) });
+        let packet = self.record(now, port, facts, verdict);
+        out.event(Event::Suspect { packet });
     }
 }
 

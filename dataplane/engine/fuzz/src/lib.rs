@@ -1,6 +1,6 @@
 //! What the fuzz targets do with their input, without the fuzzer: the tests run the kept corpus through it too.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::{self, Class};
@@ -31,7 +31,7 @@ pub fn parse(data: &[u8]) {
 }
 
 /// Two generations of a policy: the second refuses what the first allowed.
-fn policies() -> [Arc<Policy>; 2] {
+static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
     let mut names = RuleNames::default();
     [Action::Allow, Action::Reject].map(|action| {
         let rule = |name, from, action| Rule {
@@ -55,7 +55,7 @@ fn policies() -> [Arc<Policy>; 2] {
         let generation = if action == Action::Allow { 1 } else { 2 };
         Arc::new(Policy::compile(generation, ruleset, &mut names))
     })
-}
+});
 
 /// Plays `data` against an engine: a script of frames, pauses and deploys. After each step the engine's books must
 /// be in order.
@@ -65,7 +65,7 @@ fn policies() -> [Arc<Policy>; 2] {
 /// # Panics
 /// When an invariant is broken.
 pub fn inspect(data: &[u8]) {
-    let policies = policies();
+    let policies = &*POLICIES;
     let config =
         Config { worker: 0, capacity: 8, secret: HashSecret([1, 2, 3, 4]), report_all_sessions: true };
     let mut now = Instant::ZERO;

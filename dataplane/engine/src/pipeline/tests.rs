@@ -244,3 +244,48 @@ fn an_echo_session_opens_nothing_for_questions_from_the_other_side() {
     assert_eq!(wire.see(Port::Wan, &echo(SERVER, CLIENT, true)), Reason::Session);
     assert_eq!(wire.see(Port::Lan, &echo(CLIENT, SERVER, true)), Reason::IcmpNoSession);
 }
+
+/// What an operator asks most often: the session was there, and now it is not. When did it end, and why?
+#[test]
+fn a_packet_that_comes_too_late_is_told_what_happened() {
+    let mut wire = Rig::new(16);
+    established(&mut wire);
+    let late = tcp(SERVER, CLIENT, (443, 40_000), (501, 101), 16);
+    assert_eq!(wire.pass(7_440_000), [Reason::EndIdle]);
+    wire.pass(60_000);
+    assert_eq!(wire.see(Port::Wan, &late), Reason::SessionExpired);
+    let Some(Event::Drop { packet, log: true }) = wire.out.events.pop() else { panic!("no record") };
+    let ended = packet.ended.expect("it tells");
+    assert_eq!((ended.reason, ended.state), (Reason::EndIdle, State::Established));
+    assert_eq!(ended.ago, Duration::from_secs(60));
+    assert_eq!((ended.idle, ended.timeout), (Duration::from_secs(7_440), Duration::from_secs(7_440)));
+    let counts = wire.engine.running().hits.rule(RuleId(0)).expect("the rule");
+    assert_eq!((counts.cut_idle.get(), counts.spoke_again.get()), (1, 1));
+    assert_eq!(
+        wire.see(Port::Wan, &udp(SERVER, CLIENT, (443, 40_000))),
+        Reason::DefaultDrop,
+        "another session"
+    );
+}
+
+#[test]
+fn a_udp_answer_after_the_timeout_is_late_and_a_question_begins_anew() {
+    let mut wire = Rig::new(16);
+    wire.see(Port::Lan, &udp(CLIENT, SERVER, (1000, 53)));
+    wire.pass(30_000);
+    assert_eq!(wire.see(Port::Wan, &udp(SERVER, CLIENT, (53, 1000))), Reason::SessionExpired);
+    assert_eq!(wire.see(Port::Lan, &udp(CLIENT, SERVER, (1000, 53))), Reason::SessionNew);
+    assert_eq!(wire.see(Port::Wan, &udp(SERVER, CLIENT, (53, 1000))), Reason::Session);
+}
+
+#[test]
+fn a_session_that_its_ends_closed_leaves_nothing() {
+    let mut wire = Rig::new(16);
+    established(&mut wire);
+    wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 20));
+    assert_eq!(wire.pass(10_000), [Reason::EndReset]);
+    assert_eq!(
+        wire.see(Port::Wan, &tcp(SERVER, CLIENT, (443, 40_000), (501, 101), 16)),
+        Reason::TcpNoSession
+    );
+}

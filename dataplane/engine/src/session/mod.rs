@@ -5,6 +5,7 @@ pub(crate) mod query;
 mod related;
 pub mod table;
 pub mod tcp;
+pub(crate) mod tombstone;
 pub mod wheel;
 
 use core::fmt;

@@ -145,6 +145,8 @@ impl Bucket {
 /// Where a key hashes to: computed once a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Hashed {
+    /// All 64 bits, for what remembers sessions beside the table.
+    pub(crate) hash: u64,
     /// 15 bits, not all zero.
     tag: u16,
     first: u32,
@@ -239,7 +241,7 @@ impl Table {
     pub fn hash(&self, key: &FlowKey) -> Hashed {
         let hash = self.secret.hash(key);
         let tag = (low16(hash) & !Bucket::SECOND).max(1);
-        Hashed { tag, first: scale(high32(hash), self.buckets.len()) }
+        Hashed { hash, tag, first: scale(high32(hash), self.buckets.len()) }
     }
 
     /// The other bucket of an entry: an involution, so that an entry can move without its key at hand.

@@ -1,0 +1,127 @@
+//! Remembers sessions that the appliance cut, so that a packet that comes too late can be told what happened to it:
+//! the operator's most frequent riddle.
+//!
+//! A fixed table of small records, in buckets by the session's keyed hash; in a full bucket the oldest makes room. A
+//! record is found by all 64 bits of the hash: two keys that share them are one chance in 2^64, and an attacker who
+//! does not know the secret cannot do better.
+
+use super::{SessionId, State};
+use crate::policy::RuleKey;
+use crate::port::Port;
+use crate::reason::Reason;
+
+/// Records of a bucket.
+const WAYS: usize = 4;
+
+/// A session that was cut, as far as it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    /// The keyed hash of its key; 0: none.
+    pub(crate) hash: u64,
+    pub(crate) id: SessionId,
+    /// The port on which its first packet had arrived.
+    pub(crate) from: Port,
+    /// When it ended: milliseconds of the engine's clock, wrapping.
+    pub(crate) ended_ms: u32,
+    /// How long it had been idle, in milliseconds.
+    pub(crate) idle_ms: u32,
+    /// The timeout of its state, in milliseconds.
+    pub(crate) timeout_ms: u32,
+    pub(crate) rule: RuleKey,
+    pub(crate) state: State,
+    /// Why it ended.
+    pub(crate) reason: Reason,
+}
+
+const _: () = assert!(size_of::<Tombstone>() <= 40);
+
+/// The records of one worker.
+#[derive(Debug)]
+pub(crate) struct Tombstones {
+    buckets: Vec<[Option<Tombstone>; WAYS]>,
+}
+
+impl Tombstones {
+    /// Room for about so many records, at least one bucket.
+    pub(crate) fn new(records: u32) -> Self {
+        Self { buckets: vec![[None; WAYS]; (records as usize).div_ceil(WAYS).max(1)] }
+    }
+
+    /// Remembers a session.
+    pub(crate) fn bury(&mut self, tombstone: Tombstone, now_ms: u32) {
+        let bucket = self.bucket(tombstone.hash);
+        let age = |record: &Option<Tombstone>| match record {
+            Some(record) if record.hash == tombstone.hash => u32::MAX,
+            Some(record) => now_ms.wrapping_sub(record.ended_ms).min(u32::MAX - 2),
+            None => u32::MAX - 1,
+        };
+        if let Some(oldest) = bucket.iter_mut().max_by_key(|record| age(record)) {
+            *oldest = Some(tombstone);
+        }
+    }
+
+    /// The session that had this hash.
+    pub(crate) fn find(&mut self, hash: u64) -> Option<&Tombstone> {
+        self.bucket(hash).iter().flatten().find(|record| record.hash == hash)
+    }
+
+    /// Forgets the session that had this hash: its five-tuple lived again, and ended well.
+    pub(crate) fn forget(&mut self, hash: u64) {
+        for record in self.bucket(hash) {
+            if record.is_some_and(|record| record.hash == hash) {
+                *record = None;
+            }
+        }
+    }
+
+    fn bucket(&mut self, hash: u64) -> &mut [Option<Tombstone>; WAYS] {
+        let at = ((hash >> 32) * self.buckets.len() as u64) >> 32;
+        &mut self.buckets[at as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(hash: u64, ended_ms: u32) -> Tombstone {
+        Tombstone {
+            hash,
+            id: SessionId::from_number(hash),
+            from: Port::Lan,
+            ended_ms,
+            idle_ms: 0,
+            timeout_ms: 0,
+            rule: RuleKey::NONE,
+            state: State::Established,
+            reason: Reason::EndIdle,
+        }
+    }
+
+    #[test]
+    fn the_oldest_makes_room_and_the_same_session_stands_once() {
+        let mut tombstones = Tombstones::new(1);
+        for number in 1..=4 {
+            tombstones.bury(of(number, 10 * number as u32), 100);
+        }
+        tombstones.bury(of(2, 90), 100);
+        assert_eq!(tombstones.find(2).map(|record| record.ended_ms), Some(90));
+        tombstones.bury(of(5, 95), 100);
+        assert_eq!(tombstones.find(1), None, "the oldest");
+        assert!([2, 3, 4, 5].iter().all(|hash| tombstones.find(*hash).is_some()));
+        tombstones.forget(3);
+        assert_eq!(tombstones.find(3), None);
+    }
+
+    #[test]
+    fn age_is_told_across_the_wrap_of_the_clock() {
+        let mut tombstones = Tombstones::new(4);
+        let (old, young) = (u32::MAX - 50, 10);
+        for (hash, ended_ms) in [(1, old), (2, young), (3, young), (4, young)] {
+            tombstones.bury(of(hash, ended_ms), young);
+        }
+        tombstones.bury(of(5, 20), 20);
+        assert_eq!(tombstones.find(1), None);
+        assert!(tombstones.find(2).is_some());
+    }
+}

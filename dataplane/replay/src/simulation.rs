@@ -231,7 +231,7 @@ impl Simulation {
     fn add_hits(&self, hits: &mut HashMap<Box<str>, u64>) {
         for engine in &self.engines {
             for (rule, more) in self.policy.ruleset.rules.iter().zip(engine.running().hits.all()) {
-                *hits.entry(rule.name.clone()).or_default() += more;
+                *hits.entry(rule.name.clone()).or_default() += more.hits.get();
             }
         }
     }

@@ -72,6 +72,19 @@ fn up_does_not_touch_a_namespace_of_somebody_else() {
 }
 
 #[test]
+fn the_lab_of_a_test_that_was_killed_is_swept_away() {
+    // A process that has come and gone.
+    let mut child = Command::new("true").spawn().expect("true runs");
+    let hand = ByHand(format!("{}y", child.id()));
+    child.wait().expect("true ends");
+    must(&mut hand.script("up"));
+    assert_eq!(hand.there().len(), 4, "{:?}", hand.there());
+    let own = Lab::up();
+    assert_eq!(hand.there(), [""; 0]);
+    assert!(own.lan.pings(sekisho_tests::lab::LAN, 1), "the lab of a living test stays");
+}
+
+#[test]
 fn the_two_sides_do_not_reach_each_other_without_an_appliance() {
     let lab = Lab::up();
     assert!(!lab.lan.pings(sekisho_tests::lab::WAN, 1));

@@ -1,7 +1,7 @@
 //! The lab of `scripts/lab`, one for each test.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Lab {
         let letter = char::from(b'a' + BUILT.fetch_add(1, Ordering::Relaxed));
         // The process id tells the next test whose lab it was, should this one be killed.
         let suffix = format!("{}{letter}", std::process::id());
-        remove_stale();
+        must(Command::new(script_file()).arg("sweep"));
         must(script("up", &suffix).args(more));
         let namespace = |side: &str| Namespace { name: format!("{side}-{suffix}") };
         Self { lan: namespace("lan"), wan: namespace("wan"), suffix }
@@ -81,23 +81,14 @@ impl Drop for Lab {
     }
 }
 
-/// Removes the labs of tests that are no more.
-fn remove_stale() {
-    let Ok(built) = std::fs::read_dir("/run/sekisho-lab") else { return };
-    for entry in built.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(suffix) = name.strip_prefix("built-") else { continue };
-        let pid = suffix.trim_end_matches(|c: char| c.is_ascii_lowercase());
-        if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
-            must(&mut script("down", suffix));
-        }
-    }
-}
-
 fn script(what: &str, suffix: &str) -> Command {
-    let mut command = Command::new(repo::top().join("scripts/lab"));
+    let mut command = Command::new(script_file());
     command.args([what, "--suffix", suffix]);
     command
+}
+
+fn script_file() -> PathBuf {
+    repo::top().join("scripts/lab")
 }
 
 /// A network namespace of a lab.

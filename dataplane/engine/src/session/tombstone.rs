@@ -101,8 +101,8 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_and_the_same_session_stands_once() {
         let mut tombstones = Tombstones::new(1);
-        for number in 1..=4 {
-            tombstones.bury(of(number, 10 * number as u32), 100);
+        for number in 1..=4u32 {
+            tombstones.bury(of(u64::from(number), 10 * number), 100);
         }
         tombstones.bury(of(2, 90), 100);
         assert_eq!(tombstones.find(2).map(|record| record.ended_ms), Some(90));

@@ -19,39 +19,44 @@
 use super::checks::{Checks, Exact};
 use super::classes::Run;
 use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
-use super::lists::{LANES, Lists};
+use super::lists::{LANES, Lists, UNIT};
 use super::search::Key;
-use crate::policy::ruleset::RuleId;
 
 /// Borders in a node.
 pub(super) const NODE_KEYS: usize = 16;
 /// Nodes from the root of a tree to any of its lists.
 pub(super) const DEPTH_MAX: usize = 8;
-/// Set in a reference that is to a node, not to a list.
-const NODE: u32 = 1 << 31;
-/// Set in the identity of an entry that needs a check; the rest is the number of the check.
-pub(super) const CHECK: u32 = 1 << 31;
-/// No rule.
-const NO_RULE: u32 = u32::MAX;
-
-/// The list without entries.
-pub(super) const EMPTY: Reference = Reference(0);
 /// The tree of what is wide in every field: it compares all three.
 pub(super) const REST: usize = FIELDS;
 
-/// Where a list or a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Set in the identity of an entry that needs a check; the rest is the number of the check.
+pub(super) const CHECK: u32 = 1 << 31;
+/// Points that are searched for at a time.
+pub(super) const STAGE: usize = 32;
+
+/// The identity of no rule: after all that there are.
+pub(super) const NO_RULE: u32 = !CHECK;
+
+/// Where a list or a node is: from the highest bit on whether it is a node; if it is a list, how many entries it has,
+/// in four bits; the place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reference(u32);
 
-/// A packet, as the forest sees it.
-#[derive(Clone, Copy, Debug)]
+const NODE: u32 = 1 << 31;
+const COUNT_SHIFT: u32 = 27;
+/// Instead of the number of entries: it stands before them.
+const MANY: u32 = 15;
+
+/// The list without entries.
+pub(super) const EMPTY: Reference = Reference(0);
+
+/// A packet as the forest sees it.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Point {
-    /// The classes of its fields, as the lists have them: see [`super::boxes::Shape`].
-    pub(super) coarse: [u16; FIELDS],
+    /// The classes of its fields, in 16 bits: see [`super::boxes::Field`].
+    pub(super) classes: [u16; FIELDS],
     /// Bits of its zones.
     pub(super) zones: u16,
-    /// What checks want to know.
-    pub(super) exact: Exact,
 }
 
 /// One box of a rule.
@@ -88,72 +93,100 @@ pub(super) struct Forest {
 }
 
 impl Forest {
-    /// The first rule that matches.
-    #[inline]
-    pub(super) fn first_match(&self, point: &Point) -> Option<RuleId> {
-        self.first_in(point, self.lists_of(point))
-    }
-
-    /// The lists that `point` has to see, by field.
-    #[inline]
-    pub(super) fn lists_of(&self, point: &Point) -> [Reference; FIELDS] {
-        let list = |field: usize| {
-            let root = self.roots[field][usize::from(point.coarse[field])];
-            self.descend(root, point)
-        };
-        [list(SOURCE), list(DESTINATION), list(SERVICE)]
-    }
-
-    /// The first rule of `lists` and the rest that matches.
-    #[inline]
-    pub(super) fn first_in(&self, point: &Point, lists: [Reference; FIELDS]) -> Option<RuleId> {
-        let mut best = NO_RULE;
-        best = self.scan::<SERVICE>(lists[SERVICE], point, best);
-        best = self.scan::<SOURCE>(lists[SOURCE], point, best);
-        best = self.scan::<DESTINATION>(lists[DESTINATION], point, best);
+    /// Puts into `best` the first rule that matches each of `points` (of which there are at most [`STAGE`]), where it
+    /// comes before the one that is there. `exact` tells what checks ask for.
+    #[inline(always)]
+    pub(super) fn search_all(&self, points: &[Point], best: &mut [u32], exact: impl Fn(usize) -> Exact) {
+        self.search::<SERVICE>(points, best, &exact);
+        self.search::<SOURCE>(points, best, &exact);
+        self.search::<DESTINATION>(points, best, &exact);
         if self.rest != EMPTY {
-            best = self.scan::<REST>(self.descend(self.rest, point), point, best);
+            for (index, (point, best)) in points.iter().zip(best).enumerate() {
+                let list = self.descend(self.rest, point);
+                *best = self.scan::<REST>(list, point, *best, || exact(index));
+            }
         }
-        (best != NO_RULE).then_some(RuleId(best))
+    }
+
+    /// The same for one field's own tree.
+    #[inline(always)]
+    fn search<const FIELD: usize>(
+        &self,
+        points: &[Point],
+        best: &mut [u32],
+        exact: &impl Fn(usize) -> Exact,
+    ) {
+        let roots = &self.roots[FIELD][..];
+        let mut lists = [EMPTY; STAGE];
+        // Those that need more than a look at a few entries, by bits.
+        let mut unfinished = 0_u32;
+        for (index, ((point, best), list)) in points.iter().zip(&mut *best).zip(&mut lists).enumerate() {
+            *list = roots[usize::from(point.classes[FIELD])];
+            if list.is_node() {
+                *list = self.descend(*list, point);
+            }
+            let identity = match list.count() {
+                Some(count) => self.lists.first_of_few::<FIELD>(list.place(), count, point),
+                None => CHECK,
+            };
+            if identity & CHECK == 0 {
+                *best = identity.min(*best);
+            } else {
+                unfinished |= 1 << index;
+            }
+        }
+        while unfinished != 0 {
+            let index = unfinished.trailing_zeros() as usize;
+            unfinished &= unfinished - 1;
+            let list = lists[index];
+            best[index] = self.scan::<FIELD>(list, &points[index], best[index], || exact(index));
+        }
     }
 
     /// From the root of a tree to the list for `point`.
-    #[inline]
+    #[inline(never)]
     fn descend(&self, root: Reference, point: &Point) -> Reference {
         let mut reference = root;
         for _ in 0..DEPTH_MAX {
-            let Some(node) = reference.as_node() else { break };
-            let node = &self.nodes[node];
-            let way = i16::below(&node.borders, biased(point.coarse[node.field]));
+            if !reference.is_node() {
+                break;
+            }
+            let node = &self.nodes[(reference.0 & !NODE) as usize];
+            let way = i16::below(&node.borders, biased(point.classes[node.field]));
             reference = node.children[way];
         }
         reference
     }
 
     /// The first rule in `list` that matches, if it comes before `best`; else `best`.
-    #[inline]
-    fn scan<const TREE: usize>(&self, list: Reference, point: &Point, best: u32) -> u32 {
-        let list = self.lists.at(list);
-        let count = list.count();
+    #[inline(never)]
+    fn scan<const TREE: usize>(
+        &self,
+        list: Reference,
+        point: &Point,
+        best: u32,
+        exact: impl Fn() -> Exact,
+    ) -> u32 {
+        let list = match list.count() {
+            Some(count) => self.lists.few(list.place(), count),
+            None => self.lists.many(list.place()),
+        };
         let mut first = 0;
-        while first < count {
+        while first < list.count {
             let mut matching = list.matching::<TREE>(first, point);
             while matching != 0 {
-                let lane = matching.trailing_zeros() / u8::BITS;
-                matching &= !(0xff << (lane * u8::BITS));
-                let identity = list.identity::<TREE>(first + lane as usize);
-                let rule = if identity & CHECK == 0 {
-                    Some(identity)
-                } else {
-                    self.checks.rule_if_matches(identity & !CHECK, &point.exact)
-                };
-                if let Some(rule) = rule {
+                let identity = list.identity::<TREE>(first + matching.trailing_zeros() as usize);
+                matching &= matching - 1;
+                if identity & CHECK == 0 {
+                    return identity.min(best);
+                }
+                if let Some(rule) = self.checks.rule_if_matches(identity & !CHECK, &exact()) {
                     return rule.min(best);
                 }
             }
             first += LANES;
-            // Of what is after a rule that has been found already, nothing matters.
-            if first < count && self.rule_of(list.identity::<TREE>(first)) > best {
+            // What comes after a rule that is already found does not matter.
+            if first < list.count && self.rule_of(list.identity::<TREE>(first)) > best {
                 break;
             }
         }
@@ -176,20 +209,29 @@ impl Reference {
         Self(NODE | u32::try_from(index).expect("the budget of nodes is far below 2^31"))
     }
 
-    pub(super) fn to_list(place: usize) -> Self {
-        let place = u32::try_from(place).ok().filter(|place| place & NODE == 0);
-        Self(place.expect("the budget of entries keeps the lists below 2^31 words"))
+    /// A list at `place`, a multiple of [`UNIT`], of `count` entries if they are few.
+    pub(super) fn to_list(place: usize, count: Option<u32>) -> Self {
+        let place = u32::try_from(place / UNIT).ok().filter(|place| place >> COUNT_SHIFT == 0);
+        let place = place.expect("the budget of entries keeps the lists below 1 GiB");
+        Self(count.unwrap_or(MANY) << COUNT_SHIFT | place)
     }
 
-    /// Where a list is.
-    #[inline]
+    #[inline(always)]
+    pub(super) fn is_node(self) -> bool {
+        self.0 & NODE != 0
+    }
+
+    /// How many entries the list has, if they are at most [`LANES`].
+    #[inline(always)]
+    pub(super) fn count(self) -> Option<usize> {
+        let count = (self.0 & !NODE) >> COUNT_SHIFT;
+        (count != MANY).then_some(count as usize)
+    }
+
+    /// Where the list is.
+    #[inline(always)]
     pub(super) fn place(self) -> usize {
-        self.0 as usize
-    }
-
-    #[inline]
-    fn as_node(self) -> Option<usize> {
-        (self.0 & NODE != 0).then_some((self.0 & !NODE) as usize)
+        (self.0 & ((1 << COUNT_SHIFT) - 1)) as usize * UNIT
     }
 }
 

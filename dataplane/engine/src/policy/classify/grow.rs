@@ -15,7 +15,7 @@ use super::forest::{CHECK, DEPTH_MAX, Entry, Forest, NODE_KEYS, Node, REST, Refe
 use super::lists::ListsBuilder;
 
 /// Lists of up to this many entries are not cut.
-const UNCUT_MAX: usize = 16;
+const UNCUT_MAX: usize = 8;
 /// Entries that cuts may add: this many a box, and [`BUDGET_SPARE`].
 const BUDGET_PER_BOX: usize = 4;
 const BUDGET_SPARE: usize = 16_384;

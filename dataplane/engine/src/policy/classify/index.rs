@@ -1,125 +1,148 @@
 //! From a value of 32 bits (an IPv4 address; a protocol with its selector) to its class.
 //!
-//! The upper 16 bits pick a bucket. A bucket is one class; or a search tree over the borders among the lower 16 bits;
-//! or, for the few protocols that have many borders, a two-level table. This is DXR (Zec, Rizzo and Mikuc, CCR 2012)
-//! with a static B+ tree ([`super::search`]) in place of the binary search: one step up to 16 borders in a bucket, two
-//! up to 288, three up to 4,912, four for all there can be.
+//! The upper 16 bits pick a bucket, which is cut into up to 256 equal parts, as many as it takes for each part to have
+//! seven borders at most; a part is a node that holds them and the classes between them in half a cache line. So a
+//! lookup is three loads and one vector compare, and has no branch that depends on the data. (DXR, by Zec, Rizzo and
+//! Mikuc, CCR 2012, has the same first step and then a binary search; Lulea and Poptrie need a population count, which
+//! baseline x86-64 has not.)
 //!
-//! Memory: 4 bytes a bucket; at most 8 bytes a border and 60 a bucket that has any; 1 KiB a page, of which there are at
-//! most [`PAGES_MAX`].
+//! A part with more borders is a static B+ tree ([`super::search`]); of the few protocols that have many borders each
+//! part is a table ([`Index::of`] with `tables`).
+//!
+//! Memory: 4 bytes a bucket; at most 32 + 8 bytes a border; 32 a class; 512 a table, of which there are at most
+//! [`PAGES_MAX`].
+
+use hashbrown::HashMap;
 
 use super::FixedState;
 use super::classes::Partition;
 use super::search::{self, Key};
-use hashbrown::HashMap;
 
+/// Borders in a node: one less than a vector has lanes, so that there is a lane of classes for each outcome.
+const NODE_BORDERS: usize = 7;
 /// Keys in a block of a search tree.
 const KEYS: usize = 16;
-/// Words before the root of a search tree: where its classes begin (two words), where its third and its fourth level.
-const HEADER: usize = 4;
+/// Words before the root of a search tree: its levels less one, where its classes begin (two words), where its third
+/// and where its fourth level.
+const HEADER: usize = 5;
 
-/// Set in a bucket that is one class; the rest is the class.
-const ONE_CLASS: u32 = 1 << 31;
-/// Set in a bucket that is a table; the rest is its place in the directory.
+/// A bucket: the lower bits say how far the lower half of a value is shifted to give its part, the others where the
+/// parts of this bucket begin.
+const SHIFT_BITS: u32 = 5;
+/// A bucket has at most this many parts, as a power of two.
+const PARTS_MAX_LOG2: u32 = 8;
+
+/// A part: a node; or with this bit a search tree, by its place in units of [`UNIT`] words;
+const TREE: u32 = 1 << 31;
+/// or with this one a page.
 const TABLE: u32 = 1 << 30;
-/// Otherwise: the levels of the tree less one, and under them its place in units of [`UNIT`] words.
-const DEPTH_SHIFT: u32 = 28;
-const PLACE: u32 = (1 << DEPTH_SHIFT) - 1;
 const UNIT: usize = 4;
 
-/// Values that share a page of a table.
+/// Values in a page.
 const PAGE: usize = 256;
-/// Pages that an index may have, in all its tables.
+/// Pages that an index may have.
 const PAGES_MAX: usize = 1024;
 
 /// Finds the class of a value.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// By the upper bits of the value.
     buckets: Vec<u32>,
-    /// Search trees: header, then level by level.
+    parts: Vec<u32>,
+    nodes: Vec<Node>,
     trees: Vec<i16>,
     /// For each tree the classes between its borders, in order.
-    classes: Vec<u32>,
-    /// For each table its pages, as places in `pages`.
-    directory: Vec<u32>,
-    pages: Vec<u32>,
+    tree_classes: Vec<u16>,
+    pages: Vec<[u16; PAGE]>,
 }
 
-/// A border inside of a bucket: the lower 16 bits of the first value of an interval, and its class.
-type Border = (u16, u32);
+/// A few borders, and the classes before, between and after them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+struct Node {
+    /// The last is never below any value.
+    borders: [i16; NODE_BORDERS + 1],
+    classes: [u16; NODE_BORDERS + 1],
+}
+
+/// A border: the lower 16 bits of the first value of an interval, and its class.
+type Border = (u16, u16);
 
 impl Index {
-    /// The index of `partition`, for values below `buckets << 16`. A bucket with more borders than `search_max` becomes
-    /// a table, as long as there are pages.
-    pub(super) fn of(partition: &Partition<u32>, buckets: u32, search_max: usize) -> Self {
-        let mut builder = Builder { search_max, ..Builder::default() };
-        let mut intervals = partition.intervals.iter().copied().peekable();
-        let mut class = 0;
-        let mut borders = Vec::new();
+    /// The index of `partition`, for values below `buckets << 16`, which finds what `class` makes of classes.
+    pub(super) fn of(
+        partition: &Partition<u32>,
+        buckets: u32,
+        tables: bool,
+        class: impl Fn(u32) -> u16,
+    ) -> Self {
+        let mut builder = Builder { tables, ..Builder::default() };
+        let mut intervals = partition.intervals.iter().peekable();
+        let mut current = 0;
+        let mut borders: Vec<Border> = Vec::new();
         for bucket in 0..buckets {
-            let first = bucket << 16;
-            let before = class;
+            let mut first_class = current;
             borders.clear();
-            let mut class_at_first = before;
-            while let Some((start, next)) = intervals.next_if(|(start, _)| *start >> 16 <= bucket) {
-                class = next;
-                if start == first {
-                    class_at_first = next;
-                } else {
-                    borders.push((low_half(start), next));
+            while let Some((start, next)) = intervals.next_if(|(start, _)| *start >> 16 == bucket) {
+                current = class(*next);
+                match low_half(*start) {
+                    0 => first_class = current,
+                    at => borders.push((at, current)),
                 }
             }
-            builder.push_bucket(class_at_first, &borders);
+            builder.push_bucket(first_class, &borders);
         }
         builder.index
     }
 
     /// The class of `value`.
-    #[inline]
-    pub(super) fn class_of(&self, value: u32) -> u32 {
+    #[inline(always)]
+    pub(super) fn class_of(&self, value: u32) -> u16 {
         let bucket = self.buckets[(value >> 16) as usize];
-        if bucket & ONE_CLASS != 0 {
-            bucket & !ONE_CLASS
-        } else if bucket & TABLE != 0 {
-            let value = usize::from(low_half(value));
-            let page = self.directory[(bucket & !TABLE) as usize + value / PAGE];
-            self.pages[page as usize + value % PAGE]
+        let first_part = bucket >> SHIFT_BITS;
+        let within = u32::from(low_half(value)) >> (bucket % (1 << SHIFT_BITS));
+        let part = self.parts[(first_part + within) as usize];
+        if part & (TREE | TABLE) == 0 {
+            let node = &self.nodes[part as usize];
+            node.classes[i16::below(&node.borders, biased(low_half(value))) % node.classes.len()]
+        } else if part & TABLE != 0 {
+            self.pages[(part & !TABLE) as usize][value as usize % PAGE]
         } else {
-            self.search(bucket, low_half(value))
+            self.search(part & !TREE, low_half(value))
         }
     }
 
-    #[inline]
-    fn search(&self, bucket: u32, value: u16) -> u32 {
-        let tree = &self.trees[(bucket & PLACE) as usize * UNIT..];
+    #[inline(never)]
+    fn search(&self, place: u32, value: u16) -> u16 {
+        let tree = &self.trees[place as usize * UNIT..];
         let value = biased(value);
         let word = |at: usize| usize::from(tree[at].cast_unsigned());
-        let mut place = HEADER;
+        let mut level_place = HEADER;
         let mut block = 0;
-        // At most four levels: the depth has two bits.
-        for level in 0..bucket >> DEPTH_SHIFT {
-            let below = i16::below(keys_at(tree, place + block * KEYS), value);
+        // At most four levels: 17 to the fourth is more than there are values.
+        for level in 0..word(0) {
+            let below = i16::below(keys_at(tree, level_place + block * KEYS), value);
             block = block * (KEYS + 1) + below;
-            place = match level {
+            level_place = match level {
                 0 => HEADER + KEYS,
-                1 => word(2),
-                _ => word(3),
+                1 => word(3),
+                _ => word(4),
             };
         }
-        let rank = block * KEYS + i16::below(keys_at(tree, place + block * KEYS), value);
-        let classes = word(0) | word(1) << 16;
-        self.classes[classes + rank]
+        let rank = block * KEYS + i16::below(keys_at(tree, level_place + block * KEYS), value);
+        self.tree_classes[(word(1) | word(2) << 16) + rank]
     }
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        let words = self.buckets.len() + self.classes.len() + self.directory.len() + self.pages.len();
-        words * size_of::<u32>() + self.trees.len() * size_of::<i16>()
+        size_of_val(&self.buckets[..])
+            + size_of_val(&self.parts[..])
+            + size_of_val(&self.nodes[..])
+            + size_of_val(&self.trees[..])
+            + size_of_val(&self.tree_classes[..])
+            + size_of_val(&self.pages[..])
     }
 }
 
-#[inline(always)]
 fn keys_at(tree: &[i16], place: usize) -> &[i16; KEYS] {
     tree[place..].first_chunk().expect("levels are whole blocks")
 }
@@ -136,7 +159,7 @@ fn low_half(value: u32) -> u16 {
     value as u16
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
 fn words_of(value: usize) -> [i16; 2] {
     [value as i16, (value >> 16) as i16]
 }
@@ -144,106 +167,186 @@ fn words_of(value: usize) -> [i16; 2] {
 #[derive(Default)]
 struct Builder {
     index: Index,
-    search_max: usize,
-    known_pages: HashMap<Box<[u32]>, u32, FixedState>,
+    tables: bool,
+    /// By class what has no borders.
+    constant_nodes: HashMap<u16, u32, FixedState>,
+    constant_parts: HashMap<u16, u32, FixedState>,
+    known_pages: HashMap<Box<[u16; PAGE]>, u32, FixedState>,
 }
 
 impl Builder {
-    fn push_bucket(&mut self, first_class: u32, borders: &[Border]) {
-        let bucket = if borders.is_empty() {
-            ONE_CLASS | first_class
-        } else if borders.len() > self.search_max && self.index.pages.len() / PAGE + PAGE <= PAGES_MAX {
-            TABLE | self.push_table(first_class, borders)
+    fn push_bucket(&mut self, first_class: u16, borders: &[Border]) {
+        let as_table =
+            self.tables && borders.len() > NODE_BORDERS && self.index.pages.len() + PAGE <= PAGES_MAX;
+        let cut = if as_table { PARTS_MAX_LOG2 } else { cut_of(borders) };
+        let shift = u16::BITS - cut;
+        let first_part = if borders.is_empty() {
+            self.constant_part(first_class)
         } else {
-            self.push_tree(first_class, borders)
+            let first_part = number(self.index.parts.len());
+            let mut class = first_class;
+            let mut rest = borders;
+            for part in 0..1_u32 << cut {
+                let (inside, after) =
+                    rest.split_at(rest.partition_point(|(at, _)| u32::from(*at) >> shift <= part));
+                rest = after;
+                let (at_start, inside) = match inside {
+                    [(at, at_start), inside @ ..] if u32::from(*at) == part << shift => (*at_start, inside),
+                    _ => (class, inside),
+                };
+                let part =
+                    if as_table { self.table(part, at_start, inside) } else { self.part(at_start, inside) };
+                self.index.parts.push(part);
+                class = inside.last().map_or(at_start, |(_, class)| *class);
+            }
+            first_part
         };
-        self.index.buckets.push(bucket);
+        assert!(first_part >> (u32::BITS - SHIFT_BITS) == 0, "two parts a border, of 2^25 borders at most");
+        self.index.buckets.push(first_part << SHIFT_BITS | shift);
     }
 
-    fn push_tree(&mut self, first_class: u32, borders: &[Border]) -> u32 {
+    /// The node without borders for `class`.
+    fn constant(&mut self, class: u16) -> u32 {
+        let nodes = &mut self.index.nodes;
+        *self.constant_nodes.entry(class).or_insert_with(|| {
+            nodes.push(Node { borders: [i16::PAD; _], classes: [class; _] });
+            number(nodes.len() - 1)
+        })
+    }
+
+    /// A part that is nothing but `class`.
+    fn constant_part(&mut self, class: u16) -> u32 {
+        let node = self.constant(class);
+        let parts = &mut self.index.parts;
+        *self.constant_parts.entry(class).or_insert_with(|| {
+            parts.push(node);
+            number(parts.len() - 1)
+        })
+    }
+
+    fn part(&mut self, class: u16, borders: &[Border]) -> u32 {
+        if borders.is_empty() {
+            return self.constant(class);
+        }
+        if borders.len() > NODE_BORDERS {
+            return TREE | self.tree(class, borders);
+        }
+        let last = borders.last().map_or(class, |(_, class)| *class);
+        let mut node = Node { borders: [i16::PAD; _], classes: [last; _] };
+        node.classes[0] = class;
+        for (slot, (at, class)) in borders.iter().enumerate() {
+            node.borders[slot] = biased(at - 1);
+            node.classes[slot + 1] = *class;
+        }
+        self.index.nodes.push(node);
+        number(self.index.nodes.len() - 1)
+    }
+
+    fn tree(&mut self, first_class: u16, borders: &[Border]) -> u32 {
         let keys: Vec<i16> = borders.iter().map(|(at, _)| biased(at - 1)).collect();
         let levels = search::levels(&keys, KEYS);
-        let depth = u32::try_from(levels.len() - 1).expect("four levels hold 16-bit keys");
+        let ends = |count: usize| HEADER + levels.iter().take(count).map(Vec::len).sum::<usize>();
         let trees = &mut self.index.trees;
-        let place = u32::try_from(trees.len() / UNIT).expect("a place has 28 bits: borders in 2^29 buckets");
-        let third = HEADER + levels.iter().take(2).map(Vec::len).sum::<usize>();
-        let fourth = HEADER + levels.iter().take(3).map(Vec::len).sum::<usize>();
-        trees.extend(words_of(self.index.classes.len()));
-        trees.extend([words_of(third)[0], words_of(fourth)[0]]);
+        trees.resize(trees.len().next_multiple_of(UNIT), 0);
+        let place = number(trees.len() / UNIT);
+        trees.push(words_of(levels.len() - 1)[0]);
+        trees.extend(words_of(self.index.tree_classes.len()));
+        trees.extend([words_of(ends(2))[0], words_of(ends(3))[0]]);
         trees.extend(levels.into_iter().flatten());
-        self.index.classes.push(first_class);
-        self.index.classes.extend(borders.iter().map(|(_, class)| class));
-        depth << DEPTH_SHIFT | place
-    }
-
-    fn push_table(&mut self, first_class: u32, borders: &[Border]) -> u32 {
-        let place = u32::try_from(self.index.directory.len()).expect("at most PAGES_MAX entries");
-        let mut borders = borders.iter().peekable();
-        let mut class = first_class;
-        for page in 0..PAGE {
-            let values = page * PAGE..(page + 1) * PAGE;
-            let content: Box<[u32]> = values
-                .map(|value| {
-                    if let Some((_, next)) = borders.next_if(|(at, _)| usize::from(*at) == value) {
-                        class = *next;
-                    }
-                    class
-                })
-                .collect();
-            let pages = &mut self.index.pages;
-            let at = *self.known_pages.entry(content).or_insert_with_key(|content| {
-                let at = u32::try_from(pages.len()).expect("at most PAGES_MAX pages");
-                pages.extend_from_slice(content);
-                at
-            });
-            self.index.directory.push(at);
-        }
+        self.index.tree_classes.push(first_class);
+        self.index.tree_classes.extend(borders.iter().map(|(_, class)| class));
         place
     }
+
+    fn table(&mut self, part: u32, first_class: u16, borders: &[Border]) -> u32 {
+        let mut page = Box::new([first_class; PAGE]);
+        for (at, class) in borders {
+            page[usize::from(*at) - part as usize * PAGE..].fill(*class);
+        }
+        let pages = &mut self.index.pages;
+        TABLE
+            | *self.known_pages.entry(page).or_insert_with_key(|page| {
+                pages.push(**page);
+                number(pages.len() - 1)
+            })
+    }
+}
+
+/// Into how many parts, as a power of two, a bucket is cut: so many that none has more borders than a node, but no more
+/// than twice as many as there are borders.
+fn cut_of(borders: &[Border]) -> u32 {
+    let fits = |cut: &u32| {
+        let shift = u16::BITS - cut;
+        borders.chunk_by(|(a, _), (b, _)| u32::from(*a) >> shift == u32::from(*b) >> shift).all(|part| {
+            part.iter().filter(|(at, _)| u32::from(*at) % (1 << shift) != 0).count() <= NODE_BORDERS
+        })
+    };
+    let most = (2 * borders.len()).checked_ilog2().unwrap_or(0).min(PARTS_MAX_LOG2);
+    (0..=most).find(fits).unwrap_or(most)
+}
+
+/// There are at most 2^32 borders, and in 2^16 buckets far fewer of anything.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).ok().filter(|count| count & (TREE | TABLE) == 0).expect("fewer than 2^30 borders")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn assert_finds(starts: &[u32], search_max: usize) {
+    fn coarse(class: u32) -> u16 {
+        u16::try_from(class).unwrap()
+    }
+
+    fn assert_finds(starts: &[u32], tables: bool) -> Index {
         let sets: Vec<_> = starts.iter().map(|start| [*start..=u32::MAX]).collect();
         let sets: Vec<_> = sets.iter().map(|set| &set[..]).collect();
         let partition = Partition::of(&sets);
-        let index = Index::of(&partition, 1 << 16, search_max);
+        let index = Index::of(&partition, 1 << 16, tables, coarse);
         for (at, class) in &partition.intervals {
-            assert_eq!(index.class_of(*at), *class, "first value {at}");
+            assert_eq!(index.class_of(*at), coarse(*class), "first value {at}");
             if let Some(before) = at.checked_sub(1) {
-                assert_eq!(index.class_of(before), class - 1, "value {before}");
+                assert_eq!(index.class_of(before), coarse(class - 1), "value {before}");
             }
         }
-        assert_eq!(index.class_of(u32::MAX), partition.classes - 1);
+        assert_eq!(index.class_of(u32::MAX), coarse(partition.classes - 1));
+        index
     }
 
     #[test]
-    fn finds_every_border_at_every_depth() {
-        for count in [0, 1, 16, 17, 272, 273, 4_912, 4_913, 65_535] {
-            let mut starts: Vec<u32> = (0..count).map(|border| 0x0a01_0001 + border).collect();
-            starts.extend([1, 0x0a00_ffff, 0x0a02_0000, 0x0b00_0000, 0xffff_0000, 0xffff_ffff]);
-            starts.sort_unstable();
-            starts.dedup();
-            assert_finds(&starts, usize::MAX);
-            assert_finds(&starts, 16);
+    fn finds_every_border_at_every_density() {
+        for (count, step) in
+            [(0, 1), (1, 1), (7, 9000), (8, 8000), (100, 600), (250, 256), (1_000, 63), (30_000, 2)]
+        {
+            for dense in [0, 7, 8, 16, 17, 288, 289, 4_912, 4_913, 20_000] {
+                let mut starts: Vec<u32> = (0..count).map(|border| 0x0a01_0001 + border * step).collect();
+                starts.extend((0..dense).map(|border| 0x0a03_7001 + border));
+                starts.extend([1, 0x0a00_ffff, 0x0a02_0000, 0x0b00_0000, 0xffff_0000, 0xffff_ffff]);
+                starts.sort_unstable();
+                starts.dedup();
+                assert_finds(&starts, false);
+                assert_finds(&starts, true);
+            }
         }
+    }
+
+    #[test]
+    fn memory_is_linear_in_the_borders() {
+        // In each bucket eight borders close together, which no cut of it parts.
+        let starts: Vec<u32> =
+            (0..2_000).flat_map(|bucket| (1..9).map(move |at| bucket << 16 | at)).collect();
+        let index = assert_finds(&starts, false);
+        assert!(!index.trees.is_empty());
+        assert!(index.memory_bytes() < (4 << 16) + starts.len() * 72, "{} bytes", index.memory_bytes());
     }
 
     #[test]
     fn pages_are_bounded() {
         // Every bucket wants a table with 256 pages of its own.
-        let starts: Vec<u32> = (0..=u32::MAX)
-            .step_by(1 << 16)
-            .take(64)
-            .flat_map(|b| (0..256).map(move |p| b + p * 256 + 1))
-            .collect();
-        let sets: Vec<_> = starts.iter().map(|start| [*start..=u32::MAX]).collect();
-        let sets: Vec<_> = sets.iter().map(|set| &set[..]).collect();
-        let index = Index::of(&Partition::of(&sets), 1 << 16, 16);
+        let starts: Vec<u32> =
+            (0..64_u32).flat_map(|bucket| (0..256).map(move |page| bucket << 16 | page << 8 | 1)).collect();
+        let index = assert_finds(&starts, true);
         assert!(!index.pages.is_empty());
-        assert!(index.pages.len() <= PAGES_MAX * PAGE);
+        assert!(index.pages.len() <= PAGES_MAX);
     }
 }

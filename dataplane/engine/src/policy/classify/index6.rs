@@ -6,7 +6,10 @@
 //!
 //! Memory: at most 60 bytes a border.
 
+use core::net::IpAddr;
+
 use super::classes::Partition;
+use super::located::{AddressIndex, coarse};
 use super::search::{self, Key};
 
 /// Keys in a block of the tree: one cache line.
@@ -22,6 +25,8 @@ pub(super) struct Index6 {
     uppers: Vec<Upper>,
     /// Lower halves of borders and the classes that begin there.
     lowers: Vec<(u64, u32)>,
+    /// How far classes are shifted to be coarse.
+    shift: u32,
 }
 
 /// An upper half in which something begins.
@@ -34,9 +39,18 @@ struct Upper {
     lowers: (u32, u32),
 }
 
-impl Index6 {
-    /// The index of `partition`.
-    pub(super) fn of(partition: &Partition<u128>) -> Self {
+impl AddressIndex for Index6 {
+    type Address = u128;
+
+    #[inline(always)]
+    fn address(address: IpAddr) -> u128 {
+        match address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(address) => address.to_bits(),
+        }
+    }
+
+    fn of(partition: &Partition<u128>, shift: u32) -> Self {
         let mut uppers: Vec<Upper> = Vec::new();
         let mut lowers: Vec<(u64, u32)> = Vec::new();
         let mut class = 0;
@@ -60,12 +74,16 @@ impl Index6 {
             levels.push(tree.len());
             tree.extend(level);
         }
-        Self { tree, levels, uppers, lowers }
+        Self { tree, levels, uppers, lowers, shift }
     }
 
-    /// The class of `address`.
-    #[inline]
-    pub(super) fn class_of(&self, address: u128) -> u32 {
+    #[inline(always)]
+    fn class_of(&self, address: u128) -> u16 {
+        coarse(self.exact_class_of(address), self.shift)
+    }
+
+    #[inline(always)]
+    fn exact_class_of(&self, address: u128) -> u32 {
         let (bits, lower) = halves(address);
         let mut block = 0;
         let mut rank = 0;
@@ -85,8 +103,7 @@ impl Index6 {
         lowers[lowers.partition_point(|(at, _)| *at <= lower).saturating_sub(1)].1
     }
 
-    /// Bytes on the heap.
-    pub(super) fn memory_bytes(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         size_of_val(&self.tree[..])
             + size_of_val(&self.levels[..])
             + size_of_val(&self.uppers[..])
@@ -110,14 +127,14 @@ mod tests {
         let sets: Vec<_> = starts.iter().map(|start| [*start..=u128::MAX]).collect();
         let sets: Vec<_> = sets.iter().map(|set| &set[..]).collect();
         let partition = Partition::of(&sets);
-        let index = Index6::of(&partition);
+        let index = Index6::of(&partition, 0);
         for (at, class) in &partition.intervals {
-            assert_eq!(index.class_of(*at), *class, "first value {at:x}");
+            assert_eq!(index.exact_class_of(*at), *class, "first value {at:x}");
             if let Some(before) = at.checked_sub(1) {
-                assert_eq!(index.class_of(before), class - 1, "value {before:x}");
+                assert_eq!(index.exact_class_of(before), class - 1, "value {before:x}");
             }
         }
-        assert_eq!(index.class_of(u128::MAX), partition.classes - 1);
+        assert_eq!(index.exact_class_of(u128::MAX), partition.classes - 1);
     }
 
     #[test]

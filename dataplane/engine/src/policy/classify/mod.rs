@@ -22,6 +22,7 @@ mod grow;
 mod index;
 mod index6;
 mod lists;
+mod located;
 mod search;
 mod zones;
 
@@ -29,34 +30,24 @@ use core::hash::BuildHasherDefault;
 use core::net::IpAddr;
 use std::hash::DefaultHasher;
 
-use arrayvec::ArrayVec;
-
 use self::boxes::Field;
 use self::checks::{Checks, Exact};
 use self::classes::{Partition, Runs};
-use self::fields::{DESTINATION, FIELDS, Family, Fields, Protocol, SERVICE, SOURCE, V4, V6};
-use self::forest::{Forest, Point};
-use self::index::Index;
+use self::fields::{DESTINATION, Family, Fields, SERVICE, SOURCE, V4, V6};
+use self::forest::{Forest, NO_RULE, Point, STAGE};
 use self::index6::Index6;
+use self::located::{AddressIndex, Index4, Services};
 use self::zones::{Allowed, ZoneBits};
 use super::ruleset::{Query, RuleId, Ruleset};
 
 /// Hashes the same in every run.
 type FixedState = BuildHasherDefault<DefaultHasher>;
 
-/// Borders in an IPv4 index that are searched; more become a table.
-const ADDRESS_SEARCH_MAX: usize = 4_912;
-/// Borders of a protocol that are searched; more become a table.
-const SERVICE_SEARCH_MAX: usize = 16;
-
-/// Queries that [`Classifier::classify_burst`] takes through its stages together.
-const STAGE: usize = 16;
-
 /// Finds the first matching rule.
 #[derive(Debug)]
 pub struct Classifier {
     zones: ZoneBits,
-    v4: Version<Index>,
+    v4: Version<Index4>,
     v6: Version<Index6>,
 }
 
@@ -66,15 +57,7 @@ struct Version<I> {
     sources: I,
     destinations: I,
     services: Services,
-    shifts: [u32; FIELDS],
     forest: Forest,
-}
-
-/// From protocol and selector to their class.
-#[derive(Debug)]
-struct Services {
-    protocols: Protocol,
-    index: Index,
 }
 
 impl Classifier {
@@ -83,10 +66,8 @@ impl Classifier {
         let (zones, allowed) = zones::compile(ruleset);
         Self {
             zones,
-            v4: Version::build::<V4>(ruleset, &allowed, |partition| {
-                Index::of(partition, 1 << 16, ADDRESS_SEARCH_MAX)
-            }),
-            v6: Version::build::<V6>(ruleset, &allowed, Index6::of),
+            v4: Version::build::<V4>(ruleset, &allowed),
+            v6: Version::build::<V6>(ruleset, &allowed),
         }
     }
 
@@ -94,72 +75,44 @@ impl Classifier {
     ///
     /// A query with addresses of two families matches nothing: there is no such packet.
     pub fn classify(&self, query: &Query) -> Option<RuleId> {
-        let (forest, point) = self.locate(query)?;
-        forest.first_match(&point)
+        match (query.source, query.destination) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => self.v4.classify(query, &self.zones),
+            (IpAddr::V6(_), IpAddr::V6(_)) => self.v6.classify(query, &self.zones),
+            _ => None,
+        }
     }
 
     /// What [`Self::classify`] says of each of `queries`, in the same place of `out`.
     ///
     /// The stages of several lookups run side by side, so that they wait for memory together.
     pub fn classify_burst(&self, queries: &[Query], out: &mut [Option<RuleId>]) {
-        for (queries, out) in queries.chunks(STAGE).zip(out.chunks_mut(STAGE)) {
-            let located: ArrayVec<_, STAGE> = queries
-                .iter()
-                .map(|query| {
-                    let (forest, point) = self.locate(query)?;
-                    Some((forest, point, forest.lists_of(&point)))
-                })
-                .collect();
-            for (located, out) in located.iter().zip(out) {
-                *out = located.and_then(|(forest, point, lists)| forest.first_in(&point, lists));
+        let versions = |query: &Query| (query.source.is_ipv4(), query.destination.is_ipv4());
+        let mut out = out.iter_mut();
+        for alike in queries.chunk_by(|a, b| versions(a) == versions(b)) {
+            for queries in alike.chunks(STAGE) {
+                let out = out.by_ref().take(queries.len());
+                match versions(&queries[0]) {
+                    (true, true) => self.v4.classify_burst(queries, &self.zones, out),
+                    (false, false) => self.v6.classify_burst(queries, &self.zones, out),
+                    _ => out.for_each(|out| *out = None),
+                }
             }
-        }
-    }
-
-    #[inline]
-    fn locate(&self, query: &Query) -> Option<(&Forest, Point)> {
-        match (query.source, query.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let source = self.v4.sources.class_of(source.to_bits());
-                let destination = self.v4.destinations.class_of(destination.to_bits());
-                Some((&self.v4.forest, self.v4.point(source, destination, query, &self.zones)))
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                let source = self.v6.sources.class_of(source.to_bits());
-                let destination = self.v6.destinations.class_of(destination.to_bits());
-                Some((&self.v6.forest, self.v6.point(source, destination, query, &self.zones)))
-            }
-            _ => None,
         }
     }
 
     /// Bytes that the classifier takes.
     pub fn memory_bytes(&self) -> usize {
-        let v4 = self.v4.sources.memory_bytes() + self.v4.destinations.memory_bytes();
-        let v6 = self.v6.sources.memory_bytes() + self.v6.destinations.memory_bytes();
-        size_of::<Self>()
-            + self.zones.memory_bytes()
-            + v4
-            + v6
-            + self.v4.memory_bytes()
-            + self.v6.memory_bytes()
+        size_of::<Self>() + self.zones.memory_bytes() + self.v4.memory_bytes() + self.v6.memory_bytes()
     }
 }
 
-impl<I> Version<I> {
-    fn build<F: Family>(
-        ruleset: &Ruleset,
-        allowed: &[Allowed],
-        index: impl Fn(&Partition<F::Address>) -> I,
-    ) -> Self {
+impl<I: AddressIndex> Version<I> {
+    fn build<F: Family<Address = I::Address>>(ruleset: &Ruleset, allowed: &[Allowed]) -> Self {
         let fields = Fields::<F>::of(ruleset);
         let sources = Partition::of(&fields.sources);
         let destinations = Partition::of(&fields.destinations);
         let services: Vec<_> = fields.services.iter().map(|ranges| &ranges[..]).collect();
         let services = Partition::of(&services);
-        let protocols = fields.protocols;
-        let service_index = Index::of(&services, protocols.classes(), SERVICE_SEARCH_MAX);
-        let (source_index, destination_index) = (index(&sources), index(&destinations));
         let specs = &fields.specs;
         let field = |field: usize, classes: u32, runs: &Runs| {
             Field::of(classes, runs, specs.iter().map(move |spec| spec.sets[field]))
@@ -171,33 +124,76 @@ impl<I> Version<I> {
         ];
         let mut checks = Checks::default();
         let boxes = boxes::compile(ruleset, specs, allowed, &coarse, &mut checks);
+        let (source_index, destination_index) =
+            (I::of(&sources, coarse[SOURCE].shift), I::of(&destinations, coarse[DESTINATION].shift));
+        let service_index = Services::of(fields.protocols, &services, coarse[SERVICE].shift);
         checks.keep([sources.runs, destinations.runs, services.runs]);
         Self {
             sources: source_index,
             destinations: destination_index,
-            services: Services { protocols, index: service_index },
-            shifts: [coarse[0].shift, coarse[1].shift, coarse[2].shift],
+            services: service_index,
             forest: grow::grow(&boxes, &coarse, checks),
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves 16 bits")]
-    #[inline]
-    fn point(&self, source: u32, destination: u32, query: &Query, zones: &ZoneBits) -> Point {
-        let classes = [source, destination, self.services.class_of(query)];
-        let coarse = core::array::from_fn(|field| (classes[field] >> self.shifts[field]) as u16);
-        let zones = zones.of(query.from, query.to);
-        Point { coarse, zones, exact: Exact { classes, from: query.from, to: query.to } }
+    fn classify(&self, query: &Query, zones: &ZoneBits) -> Option<RuleId> {
+        let point = Point {
+            classes: [
+                self.sources.class_of(I::address(query.source)),
+                self.destinations.class_of(I::address(query.destination)),
+                self.services.class_of(query.protocol, query.selector),
+            ],
+            zones: zones.of(query.from, query.to),
+        };
+        let mut best = [NO_RULE];
+        self.forest.search_all(&[point], &mut best, |_| self.exact(query));
+        rule_id(best[0])
+    }
+
+    /// Takes up to [`STAGE`] queries through one stage after the other.
+    fn classify_burst<'a>(
+        &self,
+        queries: &[Query],
+        zones: &ZoneBits,
+        out: impl Iterator<Item = &'a mut Option<RuleId>>,
+    ) {
+        let mut points = [Point::default(); STAGE];
+        for (query, point) in queries.iter().zip(&mut points) {
+            point.classes[SOURCE] = self.sources.class_of(I::address(query.source));
+        }
+        for (query, point) in queries.iter().zip(&mut points) {
+            point.classes[DESTINATION] = self.destinations.class_of(I::address(query.destination));
+        }
+        for (query, point) in queries.iter().zip(&mut points) {
+            point.classes[SERVICE] = self.services.class_of(query.protocol, query.selector);
+            point.zones = zones.of(query.from, query.to);
+        }
+        let mut best = [NO_RULE; STAGE];
+        self.forest.search_all(&points[..queries.len()], &mut best, |index| self.exact(&queries[index]));
+        for (best, out) in best.iter().zip(out) {
+            *out = rule_id(*best);
+        }
+    }
+
+    /// What checks want to know of `query`.
+    #[cold]
+    fn exact(&self, query: &Query) -> Exact {
+        let classes = [
+            self.sources.exact_class_of(I::address(query.source)),
+            self.destinations.exact_class_of(I::address(query.destination)),
+            self.services.exact_class_of(query.protocol, query.selector),
+        ];
+        Exact { classes, from: query.from, to: query.to }
     }
 
     fn memory_bytes(&self) -> usize {
-        self.services.index.memory_bytes() + self.forest.memory_bytes()
+        self.sources.memory_bytes()
+            + self.destinations.memory_bytes()
+            + self.services.memory_bytes()
+            + self.forest.memory_bytes()
     }
 }
 
-impl Services {
-    #[inline]
-    fn class_of(&self, query: &Query) -> u32 {
-        self.index.class_of(self.protocols.value(query.protocol, query.selector))
-    }
+fn rule_id(rule: u32) -> Option<RuleId> {
+    (rule != NO_RULE).then_some(RuleId(rule))
 }

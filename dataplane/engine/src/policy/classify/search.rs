@@ -8,12 +8,14 @@
 //! Keys are stored less one (a border at the lowest value is never needed, because that is where the first class
 //! begins anyway), so that "at or below" becomes "below" and the highest key is free to fill blocks up.
 
+use wide::i16x8;
+
 /// What can be a key.
 pub(super) trait Key: Copy + Ord {
     /// Fills blocks up; no value is above it.
     const PAD: Self;
 
-    /// How many keys of `block` are below `value`.
+    /// How many keys of `block`, which is sorted, are below `value`. `KEYS` is 8 or 16.
     fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize;
 }
 
@@ -22,9 +24,14 @@ impl Key for i16 {
 
     #[inline(always)]
     fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize {
-        // The sum stays in lanes as wide as the keys: that is what makes it vector code.
-        let sum: Self = block.iter().map(|key| Self::from(*key < value)).sum();
-        usize::from(sum.unsigned_abs())
+        let value = i16x8::splat(value);
+        let (vectors, _) = block.as_chunks();
+        let bits = vectors
+            .iter()
+            .rev()
+            .fold(0, |bits, keys| bits << i16x8::LANES | i16x8::new(*keys).simd_lt(value).to_bitmask());
+        // Sorted: those below come first.
+        bits.trailing_ones() as usize
     }
 }
 

@@ -1,0 +1,54 @@
+//! Sets of rules and packets as `dpdk-test-acl` reads them.
+
+use core::fmt::Write as _;
+use core::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use sekisho_engine::policy::{AddressSetId, Ruleset};
+
+use crate::Case;
+
+/// Writes `NAME.rules` and `NAME.trace`, if every rule has at most one IPv4 prefix in each field.
+pub fn write(directory: &Path, case: &Case) -> std::io::Result<()> {
+    let Some(rules) = rules(&case.ruleset) else {
+        println!("{}: not for dpdk-test-acl", case.name);
+        return Ok(());
+    };
+    let mut trace = String::new();
+    for packet in &case.packets {
+        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (packet.source, packet.destination) {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            let _ =
+                writeln!(trace, "{source}\t{destination}\t1024\t{}\t{}\t0", packet.selector, packet.protocol);
+        }
+    }
+    std::fs::write(directory.join(format!("{}.rules", case.name)), rules)?;
+    std::fs::write(directory.join(format!("{}.trace", case.name)), trace)
+}
+
+fn rules(ruleset: &Ruleset) -> Option<String> {
+    let mut text = String::new();
+    for rule in &ruleset.rules {
+        let source = prefix(ruleset, rule.source)?;
+        let destination = prefix(ruleset, rule.destination)?;
+        let service = match rule.services.as_deref() {
+            None => "0 : 65535\t0x00/0x00".to_owned(),
+            Some([service]) => {
+                let (protocol, mask) = service.protocol.map_or((0, 0), |protocol| (protocol, 0xff));
+                let (first, last) = (service.selector.start(), service.selector.end());
+                format!("{first} : {last}\t{protocol:#04x}/{mask:#04x}")
+            }
+            Some(_) => return None,
+        };
+        let _ = writeln!(text, "@{source}\t{destination}\t0 : 65535\t{service}");
+    }
+    Some(text)
+}
+
+fn prefix(ruleset: &Ruleset, set: Option<AddressSetId>) -> Option<String> {
+    let Some(set) = set else { return Some("0.0.0.0/0".to_owned()) };
+    let [range] = &ruleset.address_sets[set.0 as usize].v4[..] else { return None };
+    let host = range.end() - range.start();
+    let is_prefix = host & host.wrapping_add(1) == 0 && range.start() & host == 0;
+    is_prefix.then(|| format!("{}/{}", Ipv4Addr::from_bits(*range.start()), host.leading_zeros()))
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet;
 use sekisho_engine::policy::linear::{self, Mismatch};
-use sekisho_engine::policy::{Action, OnDeploy, Policy, Query, RuleNames, Timeouts};
+use sekisho_engine::policy::{Action, AddressSetId, OnDeploy, Policy, Query, RuleNames, Timeouts};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::time::{Duration, Instant};
@@ -232,6 +232,17 @@ fn zone_found(
             format!("of the zones with {whose}, its networks hold {address}")
         }
         (Some(_), _) => format!("of the zones with {whose}, no other's networks hold {address}"),
+    };
+    let elsewhere = zones.iter().find(|zone| {
+        let holds = |set: AddressSetId| policy.ruleset.address_sets[set.0 as usize].contains(address);
+        let is_found = found.is_some_and(|index| zones[index].name == zone.name);
+        zone.port == port && !is_found && zone.networks.is_some_and(holds)
+    });
+    let why = match elsewhere.and_then(|zone| Some((zone, zone.vlans.as_deref()?))) {
+        Some((zone, vlans)) => {
+            format!("{why} ({} holds {address}, with VLAN {})", zone.name, query::numbers(vlans))
+        }
+        None => why,
     };
     ZoneFound {
         zone: found.map(|index| zones[index].name.to_string()),

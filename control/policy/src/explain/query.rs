@@ -136,7 +136,8 @@ fn place(loaded: &Loaded, from: &str, vlan: Option<u16>) -> Result<(Port, u16), 
     }
 }
 
-fn numbers(vlans: &[u16]) -> String {
+/// The first few of several VLANs.
+pub(super) fn numbers(vlans: &[u16]) -> String {
     const SHOWN_MAX: usize = 8;
     let mut shown: Vec<_> = vlans.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
     if vlans.len() > SHOWN_MAX {

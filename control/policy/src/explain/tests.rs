@@ -92,6 +92,17 @@ fn zones_say_why_they_were_chosen() {
 }
 
 #[test]
+fn a_zone_of_another_vlan_is_pointed_out() {
+    let loaded = shipped();
+    let untagged = ask(&loaded, "wan", "tcp 203.0.113.5:40000 198.51.100.10:443");
+    let why = "the only zone with port lan, untagged (dmz holds 198.51.100.10, with VLAN 20)";
+    assert_eq!((untagged.to.zone.as_deref(), untagged.to.why.as_str()), (Some("lan"), why));
+    let words = ["tcp", "203.0.113.5:40000", "198.51.100.10:443"];
+    let tagged = ExplainQuery::parse(&loaded, "wan", Some(20), &words).unwrap();
+    assert_eq!(explain(&loaded, &tagged).rules.last().unwrap().rule, "publish-web");
+}
+
+#[test]
 fn bad_questions_say_what_would_be_right() {
     for (from, vlan, words, wanted) in [
         ("lan", None, "tcp", "a packet has a protocol"),

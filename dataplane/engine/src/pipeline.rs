@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
-use crate::policy::{Action, OnDeploy, Policy, Query, RuleId, SpoofingMode};
+use crate::policy::{Action, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
@@ -276,8 +276,11 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         let session = Some(self.table.id(slot));
-        if !self.is_current(now, slot, out) {
-            return Verdict { reason: Reason::PolicyChanged, rule: None, session };
+        if self.table.hot(slot).policy != self.running.policy.generation {
+            if !self.is_current(now, slot, out) {
+                return Verdict { reason: Reason::PolicyChanged, rule: None, session };
+            }
+            self.learn_link(slot, port, facts, head);
         }
         let is_tcp = facts.protocol == protocol::TCP;
         let moved = if is_tcp {
@@ -308,14 +311,20 @@ impl Engine {
         let (_, cold) = self.table.both(slot);
         cold.count(port, facts.wire_len);
         if let Some(state) = moved {
-            self.touch(now, slot, state);
+            self.touch(now, port, slot, state);
         }
         Verdict { reason: Reason::Session, rule: None, session }
     }
 
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
-    fn touch(&mut self, now: Instant, slot: u32, state: State) {
+    fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
+        if hot.probes() > 0 {
+            if !hot.answer(port) && hot.state == state {
+                return;
+            }
+            hot.settle();
+        }
         hot.last_seen_ms = stamp(now);
         if hot.state == state {
             return;
@@ -371,12 +380,21 @@ impl Engine {
         hot.timeouts = timeouts;
         cold.rule = rule_key;
         cold.count(port, facts.wire_len);
+        self.learn_link(slot, port, facts, head);
         self.file(now, slot);
         self.counters.opened.add(1);
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
+    fn learn_link(&mut self, slot: u32, port: Port, facts: &Facts, head: &[u8]) {
+        let is_told = facts.protocol == protocol::TCP && self.timeouts_of(slot).on_expiry != OnExpiry::Silent;
+        if is_told && let Some(header) = head.get(..usize::from(facts.network_at)) {
+            self.table.learn_link(slot, port, header);
+        }
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.

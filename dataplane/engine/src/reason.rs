@@ -130,6 +130,7 @@ reasons! {
     // Ends of sessions.
     EndIdle, End, "idle-timeout", "No packet for as long as the timeout of its state.";
     EndHandshake, End, "handshake-timeout", "The TCP handshake did not get finished in time.";
+    EndUnanswered, End, "probe-unanswered", "Idle for its timeout, and not both ends answered when asked (`on_expiry: probe`).";
     EndClosed, End, "tcp-fin", "Both ends closed with FIN, and the time to wait for stragglers is over.";
     EndReset, End, "tcp-reset", "A reset ended it.";
     EndReopened, End, "reopened", "A new SYN took its five-tuple after it was closed.";
@@ -141,6 +142,8 @@ reasons! {
     // Frames of the appliance's own.
     SendReset, Send, "reject-tcp-reset", "A TCP reset that tells the sender of a rejected packet.";
     SendUnreachable, Send, "reject-icmp-prohibited", "ICMP 3/13 or ICMPv6 1/1, administratively prohibited, to the sender of a rejected packet.";
+    SendExpiryReset, Send, "expiry-reset", "A TCP reset that tells an end that its idle session was cut (`on_expiry: reset`, or `probe` without an answer).";
+    SendProbe, Send, "expiry-probe", "A TCP keepalive that asks an end of an idle session whether it lives (`on_expiry: probe`).";
 }
 
 impl Reason {

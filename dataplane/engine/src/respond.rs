@@ -1,6 +1,8 @@
-//! The answers to a rejected packet: a TCP reset, or ICMP and ICMPv6 administratively prohibited.
+//! Frames of the appliance's own: the answers to a rejected packet (a TCP reset, or ICMP and ICMPv6 administratively
+//! prohibited), and what the ends of an idle session are told.
 
-use crate::packet::{Addresses, Facts, Tcp, icmp, icmpv6, protocol, tcp_flags};
+use crate::flow::{Ends, FlowKey};
+use crate::packet::{Addresses, Facts, Tcp, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{OWN_FRAME_MAX, OwnFrame};
@@ -36,6 +38,33 @@ pub(crate) fn reject(port: Port, facts: &Facts, head: &[u8]) -> Option<OwnFrame>
         let packet = packet.get(..whole).unwrap_or(packet);
         frame.prohibited(&facts.addresses, packet)?;
     }
+    frame.finish(network_at)
+}
+
+/// A TCP segment without data and options to the end of a session behind port `to`. `link` is the link header, without
+/// EtherType, of the session's frames from LAN to WAN.
+pub(crate) fn segment(to: Port, link: &[u8], key: &FlowKey, tcp: &Tcp, reason: Reason) -> Option<OwnFrame> {
+    let mut frame = Writer::new(to, reason);
+    match to {
+        Port::Wan => frame.put(link)?,
+        Port::Lan => frame.ethernet(link)?,
+    }
+    // The packet that this one answers, as `ip` has it, is one of the receiver's.
+    let from_receiver = key.five_tuple(to);
+    let (addresses, kind) = match key.addresses {
+        Ends::V4 { lan, wan } if to == Port::Lan => {
+            (Addresses::V4 { source: lan, destination: wan }, ethertype::IPV4)
+        }
+        Ends::V4 { lan, wan } => (Addresses::V4 { source: wan, destination: lan }, ethertype::IPV4),
+        Ends::V6 { lan, wan } if to == Port::Lan => {
+            (Addresses::V6 { source: lan, destination: wan }, ethertype::IPV6)
+        }
+        Ends::V6 { lan, wan } => (Addresses::V6 { source: wan, destination: lan }, ethertype::IPV6),
+    };
+    frame.put(&kind.to_be_bytes())?;
+    let network_at = frame.len;
+    frame.ip(&addresses, protocol::TCP, 20)?;
+    frame.tcp(&addresses, (from_receiver.destination_port, from_receiver.source_port), tcp)?;
     frame.finish(network_at)
 }
 
@@ -118,13 +147,21 @@ impl Writer {
         let Tcp { sequence, flags, data_len, .. } = facts.tcp;
         let counted = u32::from(flags & tcp_flags::SYN != 0) + u32::from(flags & tcp_flags::FIN != 0);
         let acknowledgement = sequence.wrapping_add(data_len).wrapping_add(counted);
+        let answer = Tcp { acknowledgement, flags: tcp_flags::RST | tcp_flags::ACK, ..Tcp::default() };
+        self.tcp(&facts.addresses, (facts.destination_port, facts.source_port), &answer)
+    }
+
+    /// A TCP header without options.
+    fn tcp(&mut self, addresses: &Addresses, ports: (u16, u16), tcp: &Tcp) -> Option<()> {
         let at = self.len;
-        self.put(&facts.destination_port.to_be_bytes())?;
-        self.put(&facts.source_port.to_be_bytes())?;
+        self.put(&ports.0.to_be_bytes())?;
+        self.put(&ports.1.to_be_bytes())?;
+        self.put(&tcp.sequence.to_be_bytes())?;
+        self.put(&tcp.acknowledgement.to_be_bytes())?;
+        self.put(&[5 << 4, tcp.flags])?;
+        self.put(&tcp.window.to_be_bytes())?;
         self.put(&[0; 4])?;
-        self.put(&acknowledgement.to_be_bytes())?;
-        self.put(&[5 << 4, tcp_flags::RST | tcp_flags::ACK, 0, 0, 0, 0, 0, 0])?;
-        self.checksum(at, at + 16, pseudo_header(&facts.addresses, protocol::TCP, 20))
+        self.checksum(at, at + 16, pseudo_header(addresses, protocol::TCP, 20))
     }
 
     fn prohibited(&mut self, addresses: &Addresses, packet: &[u8]) -> Option<()> {

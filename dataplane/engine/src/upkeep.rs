@@ -8,8 +8,9 @@ use crate::policy::{RuleId, Timeouts};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Ended, Event, Outbox, PacketRecord, Verdict};
+use crate::session::expiry::{Fate, PROBE_INTERVAL_MS};
 use crate::session::tombstone::Tombstone;
-use crate::session::{SessionId, SessionView, State};
+use crate::session::{SessionId, SessionView};
 use crate::time::{Duration, Instant};
 
 impl Engine {
@@ -31,13 +32,10 @@ impl Engine {
                 self.file(now, slot);
                 continue;
             }
-            let reason = match self.table.hot(slot).state {
-                State::SynSent | State::SynReceived => Reason::EndHandshake,
-                State::Closing | State::TimeWait => Reason::EndClosed,
-                State::Reset => Reason::EndReset,
-                _ => Reason::EndIdle,
-            };
-            self.finish(now, slot, reason, out);
+            match self.on_expiry(slot, out) {
+                Fate::Asked => self.file(now, slot),
+                Fate::Ends(reason) => self.finish(now, slot, reason, out),
+            }
         }
         true
     }
@@ -119,6 +117,7 @@ impl Engine {
         let is_cut = matches!(
             reason,
             Reason::EndIdle
+                | Reason::EndUnanswered
                 | Reason::EndHandshake
                 | Reason::EndEvicted
                 | Reason::EndOperator
@@ -128,7 +127,7 @@ impl Engine {
             self.tombstones.forget(hash);
             return;
         }
-        if reason == Reason::EndIdle
+        if matches!(reason, Reason::EndIdle | Reason::EndUnanswered)
             && let Some(counts) = self.rule_of(slot).and_then(|rule| self.running.hits.rule(rule))
         {
             counts.cut_idle.add(1);
@@ -169,7 +168,7 @@ impl Engine {
         self.wheel.insert(&mut self.table.timers(), slot, deadline_ms);
     }
 
-    /// When the session will have been idle for its timeout, in milliseconds of the engine's clock.
+    /// When the session will have been idle for its timeout, and its ends have had time to answer, in milliseconds of the engine's clock.
     fn deadline_ms(&self, now: Instant, slot: u32) -> u64 {
         let hot = self.table.hot(slot);
         let timeout_ms = hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot));
@@ -179,7 +178,7 @@ impl Engine {
         } else {
             now.as_millis().saturating_sub(u64::from(idle_ms))
         };
-        last_seen_ms + u64::from(timeout_ms)
+        last_seen_ms + u64::from(timeout_ms) + u64::from(PROBE_INTERVAL_MS) * u64::from(hot.probes())
     }
 
     /// The rule of a session in the policy in force, if that still has it.
@@ -188,7 +187,7 @@ impl Engine {
     }
 
     /// The timeouts of a session in the policy in force.
-    fn timeouts_of(&self, slot: u32) -> &Timeouts {
+    pub(crate) fn timeouts_of(&self, slot: u32) -> &Timeouts {
         let (policy, hot) = (&self.running.policy, self.table.hot(slot));
         let id = if hot.policy == policy.generation {
             hot.timeouts

@@ -289,3 +289,70 @@ fn a_session_that_its_ends_closed_leaves_nothing() {
         Reason::TcpNoSession
     );
 }
+
+impl Rig {
+    fn with_on_expiry(on_expiry: OnExpiry) -> Self {
+        let mut ruleset = Self::policy(1, true).policy.ruleset.clone();
+        ruleset.timeouts[0].on_expiry = on_expiry;
+        let policy = Arc::new(Policy::compile(1, ruleset, &mut RuleNames::default()));
+        let mut wire = Self::new(16);
+        wire.engine.set_policy(Running::new(policy));
+        established(&mut wire);
+        wire.ends();
+        wire
+    }
+
+    /// The appliance's own frames: by which port, and the facts of each.
+    fn own(&mut self) -> Vec<(Port, Facts)> {
+        let frames = self.out.frames.drain(..);
+        frames.map(|frame| (frame.port, packet::parse(frame.bytes(), frame.bytes().len()))).collect()
+    }
+}
+
+/// RFC 9293 section 3.10.7.4: a reset is accepted at exactly the number that is expected next.
+#[test]
+fn on_expiry_reset_tells_both_ends_at_the_number_they_expect() {
+    let mut wire = Rig::with_on_expiry(OnExpiry::Reset);
+    assert_eq!(wire.pass(7_440_000), [Reason::EndIdle]);
+    let own = wire.own();
+    let told: Vec<_> = own
+        .iter()
+        .map(|(port, facts)| (*port, facts.tcp.flags, facts.tcp.sequence, facts.destination_port))
+        .collect();
+    let reset = tcp_flags::RST | tcp_flags::ACK;
+    assert_eq!(told, [(Port::Lan, reset, 501, 40_000), (Port::Wan, reset, 101, 443)]);
+    assert!(own.iter().all(|(_, facts)| facts.fault.is_none()));
+}
+
+#[test]
+fn on_expiry_probe_keeps_a_session_whose_ends_both_answer() {
+    let mut wire = Rig::with_on_expiry(OnExpiry::Probe);
+    assert_eq!(wire.pass(7_440_000), []);
+    let asked: Vec<_> =
+        wire.own().iter().map(|(port, facts)| (*port, facts.tcp.flags, facts.tcp.sequence)).collect();
+    assert_eq!(asked, [(Port::Lan, tcp_flags::ACK, 500), (Port::Wan, tcp_flags::ACK, 100)]);
+    wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16));
+    wire.pass(5_000);
+    wire.see(Port::Wan, &tcp(SERVER, CLIENT, (443, 40_000), (501, 101), 16));
+    assert_eq!(wire.pass(7_439_999), [], "the timer starts afresh");
+    assert_eq!(wire.own(), []);
+    wire.pass(1);
+    assert_eq!(wire.own().len(), 2, "and asks again");
+}
+
+#[test]
+fn on_expiry_probe_ends_a_session_of_which_one_end_is_silent() {
+    let mut wire = Rig::with_on_expiry(OnExpiry::Probe);
+    wire.pass(7_440_000);
+    for _ in 0..2 {
+        wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (101, 501), 16));
+        assert_eq!(wire.pass(9_999), []);
+        assert_eq!(wire.own().len(), 2);
+        assert_eq!(wire.pass(1), []);
+    }
+    assert_eq!(wire.own().len(), 2, "three questions");
+    assert_eq!(wire.pass(9_999), []);
+    assert_eq!(wire.pass(1), [Reason::EndUnanswered]);
+    let flags: Vec<_> = wire.own().iter().map(|(_, facts)| facts.tcp.flags).collect();
+    assert_eq!(flags, [tcp_flags::RST | tcp_flags::ACK; 2]);
+}

@@ -1,6 +1,7 @@
 //! Sessions: what they are ([`State`], [`SessionView`]), where they are kept ([`table`]), when they expire
 //! ([`wheel`]) and how packets move them ([`tcp`], [`query`]).
 
+pub(crate) mod expiry;
 pub(crate) mod query;
 mod related;
 pub mod table;

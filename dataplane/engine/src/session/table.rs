@@ -52,6 +52,14 @@ impl Hot {
     const LIVE: u8 = 1;
     const V6: u8 = 2;
     const FROM_WAN: u8 = 4;
+    /// How often its ends were asked whether they live: two bits.
+    const PROBES: u8 = 8 | 16;
+    const PROBE: u8 = 8;
+    /// The end on the LAN side answered; twice that: the one on the WAN side.
+    const ANSWERED: u8 = 32;
+    const ANSWERED_BOTH: u8 = 32 | 64;
+    /// [`Table`] knows its link header.
+    const HAS_LINK: u8 = 128;
 
     /// The port on which its first packet arrived.
     pub(crate) const fn from(&self) -> Port {
@@ -61,6 +69,26 @@ impl Hot {
     /// IP protocol number.
     pub(crate) const fn protocol(&self) -> u8 {
         (self.tag >> 24) as u8
+    }
+
+    /// How often its ends were asked whether they live, since they last spoke.
+    pub(crate) const fn probes(&self) -> u8 {
+        (self.flags & Self::PROBES) / Self::PROBE
+    }
+
+    pub(crate) const fn count_probe(&mut self) {
+        self.flags += Self::PROBE;
+    }
+
+    /// The end behind `port` spoke while both are asked; whether both have.
+    pub(crate) const fn answer(&mut self, port: Port) -> bool {
+        self.flags |= Self::ANSWERED << port.index();
+        self.flags & Self::ANSWERED_BOTH == Self::ANSWERED_BOTH
+    }
+
+    /// Both ends live: nobody is asked any more.
+    pub(crate) const fn settle(&mut self) {
+        self.flags &= !(Self::PROBES | Self::ANSWERED_BOTH);
     }
 
     const fn is_live(&self) -> bool {
@@ -165,6 +193,11 @@ impl Linked for Timers<'_> {
     }
 }
 
+/// The link header of a session's frames from the LAN to the WAN side: MAC addresses and VLAN tags, and how many
+/// bytes of it count.
+type Link = [u8; 24];
+const LINK_LEN_AT: usize = 23;
+
 /// The table of one worker.
 #[derive(Debug)]
 pub struct Table {
@@ -175,6 +208,8 @@ pub struct Table {
     cold: Vec<Cold>,
     /// IPv6 addresses, LAN side first. Its pages are taken from the system when IPv6 sessions first need them.
     wide: Vec<[u128; 2]>,
+    /// Link headers of sessions whose ends are told when they expire; memory as with `wide`.
+    links: Vec<Link>,
     /// First free slot among those that were used before.
     free: u32,
     /// Slots from here on were never used.
@@ -205,6 +240,7 @@ impl Table {
             hot: vec![Hot::default(); capacity],
             cold: vec![Cold::default(); capacity],
             wide: vec![[0; 2]; capacity],
+            links: vec![[0; 24]; capacity],
             free: NIL,
             untouched: 0,
             live: 0,
@@ -232,7 +268,7 @@ impl Table {
         self.live == 0
     }
 
-    /// Bytes of memory it has taken, IPv6 addresses apart.
+    /// Bytes of memory it has taken, IPv6 addresses and link headers apart.
     pub fn memory_bytes(&self) -> usize {
         size_of_val(&*self.buckets) + size_of_val(&*self.hot) + size_of_val(&*self.cold)
     }
@@ -442,6 +478,30 @@ impl Table {
     /// The part of a session that packets only add to.
     pub(crate) fn cold(&self, slot: u32) -> &Cold {
         &self.cold[slot as usize]
+    }
+
+    /// Remembers the link header of a frame of the session in `slot` that arrived on `port`.
+    pub(crate) fn learn_link(&mut self, slot: u32, port: Port, header: &[u8]) {
+        // Without the EtherType: 12 bytes of addresses, and up to two tags.
+        let Some(header) = header.len().checked_sub(2).and_then(|len| header.get(..len)) else { return };
+        let link = &mut self.links[slot as usize];
+        let (Ok(len), Some(room)) = (u8::try_from(header.len()), link.get_mut(..header.len())) else {
+            return;
+        };
+        room.copy_from_slice(header);
+        if port == Port::Wan {
+            let (destination, source) = link.split_at_mut(6);
+            destination.swap_with_slice(&mut source[..6]);
+        }
+        link[LINK_LEN_AT] = len;
+        self.hot[slot as usize].flags |= Hot::HAS_LINK;
+    }
+
+    /// The link header of the session's frames from the LAN to the WAN side, without the EtherType, if it is known.
+    pub(crate) fn link(&self, slot: u32) -> Option<&[u8]> {
+        let link = &self.links[slot as usize];
+        (self.hot[slot as usize].flags & Hot::HAS_LINK != 0)
+            .then(|| link.get(..usize::from(link[LINK_LEN_AT])))?
     }
 
     /// The timer links of all sessions.

@@ -279,6 +279,19 @@ fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {
     peers[1 - side].acknowledge(tcp.acknowledgement, window);
 }
 
+/// A segment without data that the side of index `side` takes for one of its peer's: the number it expects next, and
+/// an acknowledgement of all that its peer has acknowledged.
+pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> Tcp {
+    let (receiver, sender) = (peers[side], peers[1 - side]);
+    Tcp {
+        sequence: sender.acknowledged,
+        acknowledgement: receiver.acknowledged,
+        window: sender.window_max,
+        header_len: 20,
+        ..Tcp::default()
+    }
+}
+
 /// Whether the side of index `side` may have sent a segment that begins at `sequence` lately: nothing that it has not
 /// sent yet, and no more than one window behind.
 pub(crate) fn may_have_sent(peers: &[Peer; 2], side: usize, sequence: u32) -> bool {

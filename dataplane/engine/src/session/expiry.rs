@@ -1,0 +1,83 @@
+//! What the ends of an idle TCP session are told when its timeout has passed (`on_expiry`): nothing, a reset that they
+//! accept, or first the question whether they still live.
+//!
+//! A question is a keepalive as RFC 9293 section 3.8.4 has it: no data, one below the number that its receiver expects
+//! next. An end that lives answers with an acknowledgement, which also reaches the other end and does no harm there.
+
+use super::{State, tcp};
+use crate::packet::{protocol, tcp_flags};
+use crate::pipeline::Engine;
+use crate::policy::OnExpiry;
+use crate::port::Port;
+use crate::reason::Reason;
+use crate::record::Outbox;
+use crate::respond;
+
+/// How often the ends are asked.
+const PROBES: u8 = 3;
+/// Time between two questions, in milliseconds.
+pub(crate) const PROBE_INTERVAL_MS: u32 = 10_000;
+
+/// What becomes of a session whose timeout has passed.
+pub(crate) enum Fate {
+    /// Its ends were asked; it waits for their answers.
+    Asked,
+    /// It ends for this reason.
+    Ends(Reason),
+}
+
+impl Engine {
+    /// Tells or asks the ends of the session in `slot`, whose timeout has passed, as its policy says.
+    pub(crate) fn on_expiry(&mut self, slot: u32, out: &mut Outbox) -> Fate {
+        let hot = self.table.hot(slot);
+        let reason = match hot.state {
+            State::SynSent | State::SynReceived => Reason::EndHandshake,
+            State::Closing | State::TimeWait => Reason::EndClosed,
+            State::Reset => Reason::EndReset,
+            _ => Reason::EndIdle,
+        };
+        let has_ends_that_wait =
+            hot.protocol() == protocol::TCP && matches!(hot.state, State::Established | State::HalfClosed);
+        let mode = if has_ends_that_wait { self.timeouts_of(slot).on_expiry } else { OnExpiry::Silent };
+        match mode {
+            OnExpiry::Silent => Fate::Ends(reason),
+            OnExpiry::Reset => {
+                self.tell(slot, Reason::SendExpiryReset, out);
+                Fate::Ends(reason)
+            }
+            // Sessions whose link header is not known yet cannot be asked; they were there before the policy.
+            OnExpiry::Probe if self.table.link(slot).is_none() => Fate::Ends(reason),
+            OnExpiry::Probe if self.table.hot(slot).probes() < PROBES => {
+                self.tell(slot, Reason::SendProbe, out);
+                self.table.both(slot).0.count_probe();
+                Fate::Asked
+            }
+            OnExpiry::Probe => {
+                self.tell(slot, Reason::SendExpiryReset, out);
+                Fate::Ends(Reason::EndUnanswered)
+            }
+        }
+    }
+
+    /// Sends both ends a reset or a keepalive, each with the numbers that it expects.
+    fn tell(&mut self, slot: u32, reason: Reason, out: &mut Outbox) {
+        let Some(link) = self.table.link(slot) else { return };
+        let key = self.table.key(slot);
+        let is_reset = reason == Reason::SendExpiryReset;
+        for to in Port::ALL {
+            let mut segment = tcp::expected_by(&self.table.hot(slot).peers, to.index());
+            if is_reset {
+                segment.flags = tcp_flags::RST | tcp_flags::ACK;
+                segment.window = 0;
+            } else {
+                segment.flags = tcp_flags::ACK;
+                segment.sequence = segment.sequence.wrapping_sub(1);
+            }
+            if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
+                && out.frame(frame)
+            {
+                self.counters.reason(reason).add(1);
+            }
+        }
+    }
+}

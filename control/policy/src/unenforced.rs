@@ -15,9 +15,6 @@ const NOT_YET: &[(&[&str], Which)] = &[
     (&["rules", "*", "limits"], Which::All),
     (&["services", "*", "*", "helper"], Which::All),
     (&["rules", "*", "service", "*", "helper"], Which::All),
-    (&["timeouts", "on_expiry"], Which::AllBut("silent")),
-    (&["rules", "*", "timeout", "on_expiry"], Which::AllBut("silent")),
-    (&["inspection", "tcp_window"], Which::AllBut("off")),
     (&["inspection", "midstream"], Which::AllBut("drop")),
     (&["inspection", "fragments"], Which::AllBut("drop")),
 ];
@@ -34,7 +31,7 @@ enum Which {
 pub struct Unenforced {
     /// Where the policy asks for it.
     pub place: Place,
-    /// What it is: `protections.syn_flood`, `rules.limits`, `timeouts.on_expiry: probe`.
+    /// What it is: `protections.syn_flood`, `rules.limits`, `rules.syn_proxy: auto`.
     pub feature: String,
 }
 

@@ -105,10 +105,8 @@ fn what_is_not_built_is_named_and_refused() {
     let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
     let wanted = [
         "services.helper: ftp",
-        "rules.timeout.on_expiry: probe",
         "rules.syn_proxy: auto",
         "rules.limits",
-        "inspection.tcp_window: strict",
         "inspection.fragments: reassemble",
         "protections.syn_flood",
         "protections.port_scan",

@@ -15,128 +15,88 @@ const ENTRIES_PER_RULE: usize = 8;
 /// So that small policies need not save.
 const ENTRIES_SPARE: usize = 4096;
 
-/// A field in classes of 16 bits: where there are more, neighbours share one, and sets that part them get checks.
+/// A field with the sets that rules ask for.
 #[derive(Debug)]
-pub(super) struct Field {
-    /// How far classes are shifted to the right.
-    pub(super) shift: u32,
-    /// The last coarse class.
-    pub(super) last: u16,
-    sets: Vec<CoarseSet>,
-    runs: Vec<Run<u16>>,
+pub(super) struct Field<'a> {
+    /// How many classes there are.
+    pub(super) classes: u32,
+    runs: &'a Runs,
+    weights: Vec<Weight>,
 }
 
-/// A set in coarse classes.
+/// What a set weighs.
 #[derive(Clone, Copy, Debug)]
-struct CoarseSet {
-    /// Its runs in [`Field::runs`].
-    first: u32,
-    count: u32,
-    /// How many coarse classes it covers.
+struct Weight {
+    /// How many classes it has.
     width: u32,
-    /// Whether it covers nothing else.
-    exact: bool,
     /// How many rules are met, on average, in one of its classes, if all were kept under this field.
     load: u32,
 }
 
-impl Field {
-    /// The field with these classes and sets, as `specs` use it.
-    pub(super) fn of(classes: u32, runs: &Runs, specs: impl Iterator<Item = Option<u32>>) -> Self {
-        let last = classes - 1;
-        let shift = (u32::BITS - last.leading_zeros()).saturating_sub(u16::BITS);
-        let coarse = |class: u32| u16::try_from(class >> shift).expect("that is what the shift is for");
-        let mut field = Self {
-            shift,
-            last: coarse(last),
-            sets: Vec::new(),
-            runs: Vec::with_capacity(runs.sets() as usize),
-        };
-        for set in 0..runs.sets() {
-            let first = field.runs.len();
-            let mut exact = true;
+impl<'a> Field<'a> {
+    /// The field with these classes and sets, as `users` use them.
+    pub(super) fn of(classes: u32, runs: &'a Runs, users: impl Iterator<Item = Option<u32>>) -> Self {
+        let mut rules = vec![0_i64; runs.sets() as usize];
+        users.flatten().for_each(|set| rules[set as usize] += 1);
+        let mut change = vec![0; classes as usize + 1];
+        for (set, rules) in (0..).zip(&rules) {
             for run in runs.of_set(set) {
-                let (begin, end) = (coarse(run.first), coarse(run.last));
-                exact &= run.first == u32::from(begin) << shift;
-                exact &= run.last == last || run.last + 1 == (u32::from(end) + 1) << shift;
-                match field.runs[first..].last_mut() {
-                    Some(before) if before.last >= begin => before.last = end,
-                    _ => field.runs.push(Run { first: begin, last: end }),
-                }
-            }
-            let number = |count: usize| u32::try_from(count).expect("runs have 32-bit numbers");
-            let width = field.runs[first..].iter().map(|run| width(*run)).sum();
-            let count = number(field.runs.len() - first);
-            field.sets.push(CoarseSet { first: number(first), count, width, exact, load: 0 });
-        }
-        field.weigh(specs);
-        field
-    }
-
-    /// Sets the loads.
-    fn weigh(&mut self, specs: impl Iterator<Item = Option<u32>>) {
-        let mut users = vec![0_u32; self.sets.len()];
-        specs.flatten().for_each(|set| users[set as usize] += 1);
-        let classes = usize::from(self.last) + 1;
-        let mut change = vec![0_i64; classes + 1];
-        for (set, users) in self.sets.iter().zip(users) {
-            for run in &self.runs[set.first as usize..][..set.count as usize] {
-                change[usize::from(run.first)] += i64::from(users);
-                change[usize::from(run.last) + 1] -= i64::from(users);
+                change[run.first as usize] += rules;
+                change[run.last as usize + 1] -= rules;
             }
         }
         // Rules met in each class, and then in all classes before it.
         let mut met = 0;
-        let mut before = Vec::with_capacity(classes + 1);
         let mut total = 0_u64;
+        let mut before = Vec::with_capacity(change.len());
         for change in change {
             before.push(total);
             met += change;
             total += met.unsigned_abs();
         }
-        for set in &mut self.sets {
-            let runs = &self.runs[set.first as usize..][..set.count as usize];
-            let met: u64 = runs
-                .iter()
-                .map(|run| before[usize::from(run.last) + 1] - before[usize::from(run.first)])
-                .sum();
-            set.load = u32::try_from(met / u64::from(set.width.max(1))).unwrap_or(u32::MAX);
-        }
+        let weights = (0..runs.sets()).map(|set| {
+            let runs = runs.of_set(set);
+            let width: u32 = runs.iter().map(|run| run.last - run.first + 1).sum();
+            let met = runs.iter().map(|run| before[run.last as usize + 1] - before[run.first as usize]);
+            let load = met.sum::<u64>() / u64::from(width.max(1));
+            Weight { width, load: u32::try_from(load).unwrap_or(u32::MAX) }
+        });
+        let weights = weights.collect();
+        Self { classes, runs, weights }
     }
 
-    fn everything(&self) -> Run<u16> {
-        Run { first: 0, last: self.last }
-    }
-
-    fn runs_of(&self, set: u32) -> &[Run<u16>] {
-        let set = &self.sets[set as usize];
-        &self.runs[set.first as usize..][..set.count as usize]
+    /// All classes.
+    pub(super) fn everything(&self) -> Run {
+        Run { first: 0, last: self.classes - 1 }
     }
 
     fn width(&self, set: Option<u32>) -> usize {
-        set.map_or(usize::from(self.last) + 1, |set| self.sets[set as usize].width as usize)
+        set.map_or(self.classes, |set| self.weights[set as usize].width) as usize
+    }
+
+    fn load(&self, set: Option<u32>) -> u32 {
+        set.map_or(u32::MAX, |set| self.weights[set as usize].load)
     }
 
     fn run_count(&self, set: Option<u32>) -> usize {
-        set.map_or(1, |set| self.sets[set as usize].count as usize)
+        set.map_or(1, |set| self.runs.of_set(set).len())
     }
 
     /// Puts the runs of `set` in `into`, joined across the smallest gaps until there are at most `runs_max`. Returns
     /// whether they still are exactly the set.
-    fn runs_within(&self, set: Option<u32>, runs_max: usize, into: &mut Vec<Run<u16>>) -> bool {
+    fn runs_within(&self, set: Option<u32>, runs_max: usize, into: &mut Vec<Run>) -> bool {
         into.clear();
         let Some(set) = set else {
             into.push(self.everything());
             return true;
         };
-        let runs = self.runs_of(set);
-        let exact = self.sets[set as usize].exact;
+        let runs = self.runs.of_set(set);
         if runs.len() <= runs_max {
             into.extend_from_slice(runs);
-            return exact;
+            return true;
         }
         // The gaps that stay are the widest.
-        let mut gaps: Vec<(u16, usize)> =
+        let mut gaps: Vec<(u32, usize)> =
             runs.windows(2).zip(1..).map(|(pair, at)| (pair[1].first - pair[0].last, at)).collect();
         gaps.sort_unstable_by(|a, b| b.cmp(a));
         gaps.truncate(runs_max - 1);
@@ -154,10 +114,6 @@ impl Field {
     }
 }
 
-fn width(run: Run<u16>) -> u32 {
-    u32::from(run.last - run.first) + 1
-}
-
 /// The boxes of each tree in the order of their rules: those of the three fields, and the rest.
 pub(super) type Boxes = [Vec<Entry>; FIELDS + 1];
 
@@ -166,12 +122,12 @@ pub(super) fn compile(
     ruleset: &Ruleset,
     specs: &[Spec],
     allowed: &[Allowed],
-    fields: &[Field; FIELDS],
+    fields: &[Field<'_>; FIELDS],
     checks: &mut Checks,
 ) -> Boxes {
     let trees = assign(specs, fields);
     let mut boxes = Boxes::default();
-    let mut runs: [Vec<Run<u16>>; FIELDS] = Default::default();
+    let mut runs: [Vec<Run>; FIELDS] = Default::default();
     for (spec, tree) in specs.iter().zip(trees) {
         let allowed = allowed[spec.rule as usize];
         let limits = limits(spec, fields, tree);
@@ -199,7 +155,7 @@ pub(super) fn compile(
 
 /// How many runs of each field a rule may keep in `tree`: in the field by which the tree is entered all, in the others
 /// so many that their boxes are at most [`BOXES_MAX`].
-fn limits(spec: &Spec, fields: &[Field; FIELDS], tree: usize) -> [usize; FIELDS] {
+fn limits(spec: &Spec, fields: &[Field<'_>; FIELDS], tree: usize) -> [usize; FIELDS] {
     let mut limits: [usize; FIELDS] = core::array::from_fn(|field| fields[field].run_count(spec.sets[field]));
     let compared = |field: &usize| *field != tree;
     while (0..FIELDS).filter(compared).map(|field| limits[field]).fold(1, usize::saturating_mul) > BOXES_MAX {
@@ -212,7 +168,7 @@ fn limits(spec: &Spec, fields: &[Field; FIELDS], tree: usize) -> [usize; FIELDS]
 
 /// Finds for each rule its tree: that of the field in which it takes the fewest entries; if that is several, the one
 /// where it shares its lists with the fewest other rules.
-fn assign(specs: &[Spec], fields: &[Field; FIELDS]) -> Vec<usize> {
+fn assign(specs: &[Spec], fields: &[Field<'_>; FIELDS]) -> Vec<usize> {
     let mut trees = vec![REST; specs.len()];
     let mut costs: Vec<(usize, usize, usize)> = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
@@ -221,8 +177,7 @@ fn assign(specs: &[Spec], fields: &[Field; FIELDS]) -> Vec<usize> {
             let boxes = (0..FIELDS).filter(|other| *other != field).map(|other| limits[other]);
             fields[field].width(spec.sets[field]).saturating_mul(boxes.product())
         };
-        let load =
-            |field: usize| spec.sets[field].map_or(u32::MAX, |set| fields[field].sets[set as usize].load);
+        let load = |field: usize| fields[field].load(spec.sets[field]);
         let best = (0..FIELDS).map(|field| (cost(field), load(field), field)).min();
         if let Some((cost, _, field)) = best {
             costs.push((cost, index, field));

@@ -1,20 +1,26 @@
 //! The slow and exact second look at entries that say a little too much.
 //!
-//! An entry is two or three intervals of coarse classes and 16 bits of zones. Nearly always that is exactly what the
-//! rule says. It is not for a set of so many runs of classes that some had to be joined, for fields of more than 65,536
-//! classes, and for rules that tell more zones apart than there are bits: such an entry names a check.
+//! An entry is two or three intervals of classes and 16 bits of zones. Nearly always that is exactly what the rule says.
+//! It is not for a set of so many runs of classes that some had to be joined, and for rules that tell more zones apart than
+//! there are bits: such an entry names a check.
 
 use super::classes::{Run, Runs};
 use super::fields::FIELDS;
-use crate::policy::ruleset::ZoneId;
+use super::forest::Point;
+use super::width::Class;
+use crate::policy::ruleset::{Query, ZoneId};
 
-/// A packet as it is.
+/// The zones of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Exact {
-    /// Classes by field.
-    pub(super) classes: [u32; FIELDS],
+pub(super) struct ZonePair {
     pub(super) from: Option<ZoneId>,
     pub(super) to: Option<ZoneId>,
+}
+
+impl ZonePair {
+    pub(super) fn of(query: &Query) -> Self {
+        Self { from: query.from, to: query.to }
+    }
 }
 
 /// A rule as it is.
@@ -67,12 +73,18 @@ impl Checks {
 
     /// The rule of a check, if it matches.
     #[cold]
-    pub(super) fn rule_if_matches(&self, number: u32, packet: &Exact) -> Option<u32> {
+    pub(super) fn rule_if_matches<C: Class>(
+        &self,
+        number: u32,
+        point: &Point<C>,
+        zones: &ZonePair,
+    ) -> Option<u32> {
         let check = &self.checks[number as usize];
-        let matches = in_zones(check.from.as_deref(), packet.from)
-            && in_zones(check.to.as_deref(), packet.to)
+        let matches = in_zones(check.from.as_deref(), zones.from)
+            && in_zones(check.to.as_deref(), zones.to)
             && (0..FIELDS).all(|field| {
-                check.sets[field].is_none_or(|set| holds(self.runs[field].of_set(set), packet.classes[field]))
+                let class = point.classes[field].number();
+                check.sets[field].is_none_or(|set| holds(self.runs[field].of_set(set), class))
             });
         matches.then_some(check.rule)
     }

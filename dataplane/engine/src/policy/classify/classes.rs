@@ -18,9 +18,9 @@ use hashbrown::hash_table::Entry;
 
 /// Consecutive classes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Run<C = u32> {
-    pub(super) first: C,
-    pub(super) last: C,
+pub(super) struct Run {
+    pub(super) first: u32,
+    pub(super) last: u32,
 }
 
 /// Values of a field: unsigned integers.

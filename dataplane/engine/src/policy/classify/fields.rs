@@ -1,9 +1,16 @@
 //! What the rules ask of one IP version, as sets of three fields: source, destination, service.
 
+use core::fmt::Debug;
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
+
 use hashbrown::HashMap;
 
 use super::FixedState;
+use super::classes::{Partition, Value};
+use super::index::Index;
+use super::index6::Index6;
+use super::width::Class;
 use crate::policy::ruleset::{AddressSet, AddressSetId, Protocols, Rule, Ruleset, ServiceMatch};
 
 /// Fields of a rule besides its zones.
@@ -24,16 +31,30 @@ pub(super) struct Spec {
     pub(super) sets: [Option<u32>; FIELDS],
 }
 
+/// Finds classes of addresses.
+pub(super) trait AddressIndex<A, C> {
+    /// The index of `partition`.
+    fn of(partition: &Partition<A>) -> Self;
+    /// The class of an address.
+    fn class_of(&self, address: A) -> C;
+    /// Bytes on the heap.
+    fn memory_bytes(&self) -> usize;
+}
+
 /// The addresses of one IP version.
-pub(super) trait Family {
+pub(super) trait Family: Debug {
     /// IPv4 or not.
     const IS_V4: bool;
     /// An address.
-    type Address: super::classes::Value + Eq;
+    type Address: Value + Eq;
+    /// Finds their classes.
+    type Index<C: Class>: AddressIndex<Self::Address, C> + Debug;
     /// All addresses.
     const ALL: RangeInclusive<Self::Address>;
     /// The part of `set` that is of this version.
     fn ranges(set: &AddressSet) -> &[RangeInclusive<Self::Address>];
+    /// An address of this version; 0 in place of one of the other.
+    fn address(address: IpAddr) -> Self::Address;
 }
 
 /// IPv4.
@@ -46,18 +67,38 @@ pub(super) struct V6;
 impl Family for V4 {
     const IS_V4: bool = true;
     type Address = u32;
+    type Index<C: Class> = Index<C>;
     const ALL: RangeInclusive<u32> = 0..=u32::MAX;
+
     fn ranges(set: &AddressSet) -> &[RangeInclusive<u32>] {
         &set.v4
+    }
+
+    #[inline(always)]
+    fn address(address: IpAddr) -> u32 {
+        match address {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(_) => 0,
+        }
     }
 }
 
 impl Family for V6 {
     const IS_V4: bool = false;
     type Address = u128;
+    type Index<C: Class> = Index6<C>;
     const ALL: RangeInclusive<u128> = 0..=u128::MAX;
+
     fn ranges(set: &AddressSet) -> &[RangeInclusive<u128>] {
         &set.v6
+    }
+
+    #[inline(always)]
+    fn address(address: IpAddr) -> u128 {
+        match address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(address) => address.to_bits(),
+        }
     }
 }
 
@@ -177,7 +218,7 @@ impl ServiceSets {
 }
 
 /// Protocols that no service names are one class, so that "every protocol" is a few ranges and not 256.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Protocol {
     class_of: [u8; 256],
     /// The highest class; there is at least one.

@@ -16,11 +16,12 @@
 //! the rules ([`super::grow`]), so no set of rules makes it explode; what the budget does not allow to be cut stays a
 //! long list, compared to its end in the worst case.
 
-use super::checks::{Checks, Exact};
+use super::checks::{Checks, ZonePair};
 use super::classes::Run;
 use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
-use super::lists::{LANES, Lists, UNIT};
+use super::lists::{Lists, UNIT};
 use super::search::Key;
+use super::width::{Class, LANES};
 
 /// Borders in a node.
 pub(super) const NODE_KEYS: usize = 16;
@@ -52,18 +53,18 @@ pub(super) const EMPTY: Reference = Reference(0);
 
 /// A packet as the forest sees it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Point {
-    /// The classes of its fields, in 16 bits: see [`super::boxes::Field`].
-    pub(super) classes: [u16; FIELDS],
+pub(super) struct Point<C> {
+    /// The classes of its fields.
+    pub(super) classes: [C; FIELDS],
     /// Bits of its zones.
-    pub(super) zones: u16,
+    pub(super) zones: C,
 }
 
 /// One box of a rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// Coarse classes by field.
-    pub(super) ranges: [Run<u16>; FIELDS],
+    /// Classes by field.
+    pub(super) ranges: [Run; FIELDS],
     /// Bits of zones that it does not match.
     pub(super) forbidden: u16,
     /// The rule; or, with [`CHECK`], a check.
@@ -72,38 +73,43 @@ pub(super) struct Entry {
 
 /// Sends a packet one of 17 ways.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Node<C: Class> {
     /// The field.
     pub(super) field: usize,
-    /// Sorted: where the children but the first begin, as [`border`] makes it.
-    pub(super) borders: [i16; NODE_KEYS],
+    /// Sorted: the last class of each child but the last.
+    pub(super) borders: [C::Border; NODE_KEYS],
     pub(super) children: [Reference; NODE_KEYS + 1],
 }
 
 /// The trees of all rules of one IP version.
 #[derive(Debug)]
-pub(super) struct Forest {
-    /// By field and coarse class: the lists of the rules that are narrowest there.
+pub(super) struct Forest<C: Class> {
+    /// By field and class: the lists of the rules that are narrowest there.
     pub(super) roots: [Vec<Reference>; FIELDS],
     /// The rules that are wide in every field.
     pub(super) rest: Reference,
-    pub(super) nodes: Vec<Node>,
-    pub(super) lists: Lists,
+    pub(super) nodes: Vec<Node<C>>,
+    pub(super) lists: Lists<C>,
     pub(super) checks: Checks,
 }
 
-impl Forest {
+impl<C: Class> Forest<C> {
     /// Puts into `best` the first rule that matches each of `points` (of which there are at most [`STAGE`]), where it
-    /// comes before the one that is there. `exact` tells what checks ask for.
+    /// comes before the one that is there. `zones` tells their zones.
     #[inline(always)]
-    pub(super) fn search_all(&self, points: &[Point], best: &mut [u32], exact: impl Fn(usize) -> Exact) {
-        self.search::<SERVICE>(points, best, &exact);
-        self.search::<SOURCE>(points, best, &exact);
-        self.search::<DESTINATION>(points, best, &exact);
+    pub(super) fn search_all(
+        &self,
+        points: &[Point<C>],
+        best: &mut [u32],
+        zones: impl Fn(usize) -> ZonePair,
+    ) {
+        self.search::<SERVICE>(points, best, &zones);
+        self.search::<SOURCE>(points, best, &zones);
+        self.search::<DESTINATION>(points, best, &zones);
         if self.rest != EMPTY {
             for (index, (point, best)) in points.iter().zip(best).enumerate() {
                 let list = self.descend(self.rest, point);
-                *best = self.scan::<REST>(list, point, *best, || exact(index));
+                *best = self.scan::<REST>(list, point, *best, || zones(index));
             }
         }
     }
@@ -112,16 +118,16 @@ impl Forest {
     #[inline(always)]
     fn search<const FIELD: usize>(
         &self,
-        points: &[Point],
+        points: &[Point<C>],
         best: &mut [u32],
-        exact: &impl Fn(usize) -> Exact,
+        zones: &impl Fn(usize) -> ZonePair,
     ) {
         let roots = &self.roots[FIELD][..];
         let mut lists = [EMPTY; STAGE];
         // Those that need more than a look at a few entries, by bits.
         let mut unfinished = 0_u32;
         for (index, ((point, best), list)) in points.iter().zip(&mut *best).zip(&mut lists).enumerate() {
-            *list = roots[usize::from(point.classes[FIELD])];
+            *list = roots[point.classes[FIELD].number() as usize];
             if list.is_node() {
                 *list = self.descend(*list, point);
             }
@@ -139,20 +145,20 @@ impl Forest {
             let index = unfinished.trailing_zeros() as usize;
             unfinished &= unfinished - 1;
             let list = lists[index];
-            best[index] = self.scan::<FIELD>(list, &points[index], best[index], || exact(index));
+            best[index] = self.scan::<FIELD>(list, &points[index], best[index], || zones(index));
         }
     }
 
     /// From the root of a tree to the list for `point`.
     #[inline(never)]
-    fn descend(&self, root: Reference, point: &Point) -> Reference {
+    fn descend(&self, root: Reference, point: &Point<C>) -> Reference {
         let mut reference = root;
         for _ in 0..DEPTH_MAX {
             if !reference.is_node() {
                 break;
             }
             let node = &self.nodes[(reference.0 & !NODE) as usize];
-            let way = i16::below(&node.borders, biased(point.classes[node.field]));
+            let way = C::Border::below(&node.borders, point.classes[node.field].order());
             reference = node.children[way];
         }
         reference
@@ -163,9 +169,9 @@ impl Forest {
     fn scan<const TREE: usize>(
         &self,
         list: Reference,
-        point: &Point,
+        point: &Point<C>,
         best: u32,
-        exact: impl Fn() -> Exact,
+        zones: impl Fn() -> ZonePair,
     ) -> u32 {
         let list = match list.count() {
             Some(count) => self.lists.few(list.place(), count),
@@ -180,7 +186,7 @@ impl Forest {
                 if identity & CHECK == 0 {
                     return identity.min(best);
                 }
-                if let Some(rule) = self.checks.rule_if_matches(identity & !CHECK, &exact()) {
+                if let Some(rule) = self.checks.rule_if_matches(identity & !CHECK, point, &zones()) {
                     return rule.min(best);
                 }
             }
@@ -233,15 +239,4 @@ impl Reference {
     pub(super) fn place(self) -> usize {
         (self.0 & ((1 << COUNT_SHIFT) - 1)) as usize * UNIT
     }
-}
-
-/// The border of a node before `class`, which is not the first there is.
-pub(super) fn border(class: u16) -> i16 {
-    biased(class - 1)
-}
-
-/// Shifts unsigned to signed order, in which baseline x86-64 compares vectors.
-#[inline(always)]
-fn biased(class: u16) -> i16 {
-    (class ^ 0x8000).cast_signed()
 }

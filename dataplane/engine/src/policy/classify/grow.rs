@@ -11,8 +11,10 @@ use super::boxes::{Boxes, Field};
 use super::checks::Checks;
 use super::classes::Run;
 use super::fields::FIELDS;
-use super::forest::{CHECK, DEPTH_MAX, Entry, Forest, NODE_KEYS, Node, REST, Reference, border};
+use super::forest::{CHECK, DEPTH_MAX, EMPTY, Entry, Forest, NODE_KEYS, Node, REST, Reference};
 use super::lists::ListsBuilder;
+use super::search::Key;
+use super::width::Class;
 
 /// Lists of up to this many entries are not cut.
 const UNCUT_MAX: usize = 8;
@@ -27,22 +29,22 @@ const WORTH: usize = 6;
 const HIDERS: usize = 32;
 
 /// A part of class space.
-type Region = [Run<u16>; FIELDS];
+type Region = [Run; FIELDS];
 
 /// Grows the forest.
-pub(super) fn grow(boxes: &Boxes, fields: &[Field; FIELDS], checks: Checks) -> Forest {
+pub(super) fn grow<C: Class>(boxes: &Boxes, fields: &[Field<'_>; FIELDS], checks: Checks) -> Forest<C> {
     let total: usize = boxes.iter().map(Vec::len).sum();
     let mut grower = Grower {
         boxes,
         lists: ListsBuilder::new(),
         nodes: Vec::new(),
-        roots: core::array::from_fn(|field| vec![super::forest::EMPTY; usize::from(fields[field].last) + 1]),
-        rest: super::forest::EMPTY,
+        roots: core::array::from_fn(|field| vec![EMPTY; fields[field].classes as usize]),
+        rest: EMPTY,
         pending: BinaryHeap::new(),
         budget: total * BUDGET_PER_BOX + BUDGET_SPARE,
         scratch: Vec::new(),
     };
-    let whole: Region = core::array::from_fn(|field| Run { first: 0, last: fields[field].last });
+    let whole: Region = core::array::from_fn(|field| fields[field].everything());
     for (field, boxes) in boxes[..FIELDS].iter().enumerate() {
         grower.plant(field, boxes, whole);
     }
@@ -63,7 +65,7 @@ pub(super) fn grow(boxes: &Boxes, fields: &[Field; FIELDS], checks: Checks) -> F
 /// Where the reference to a list or node belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    Root { field: usize, class: u16 },
+    Root { field: usize, class: u32 },
     Rest,
     Child { node: usize, way: usize },
 }
@@ -79,10 +81,10 @@ struct Pending {
     region: Region,
 }
 
-struct Grower<'a> {
+struct Grower<'a, C: Class> {
     boxes: &'a Boxes,
-    lists: ListsBuilder,
-    nodes: Vec<Node>,
+    lists: ListsBuilder<C>,
+    nodes: Vec<Node<C>>,
     roots: [Vec<Reference>; FIELDS],
     rest: Reference,
     pending: BinaryHeap<Pending>,
@@ -94,7 +96,7 @@ struct Grower<'a> {
 struct Cut {
     field: usize,
     /// First classes of the children but the first.
-    borders: Vec<u16>,
+    borders: Vec<u32>,
     children: Vec<(Region, Vec<u32>)>,
     /// Entries in all children.
     total: usize,
@@ -102,13 +104,13 @@ struct Cut {
     met: usize,
 }
 
-impl Grower<'_> {
+impl<C: Class> Grower<'_, C> {
     /// Makes the lists of the tree that is entered by the class of `field`.
     fn plant(&mut self, field: usize, boxes: &[Entry], whole: Region) {
         // A counting sort: the entries of each class, in their order.
-        let mut ends = vec![0_usize; usize::from(whole[field].last) + 1];
+        let mut ends = vec![0_usize; whole[field].last as usize + 1];
         for entry in boxes {
-            classes(entry.ranges[field]).for_each(|class| ends[usize::from(class)] += 1);
+            classes(entry.ranges[field]).for_each(|class| ends[class as usize] += 1);
         }
         let mut sum = 0;
         for end in &mut ends {
@@ -117,14 +119,14 @@ impl Grower<'_> {
         let mut entries = vec![0_u32; sum];
         for (index, entry) in (0..).zip(boxes) {
             for class in classes(entry.ranges[field]) {
-                let end = &mut ends[usize::from(class)];
+                let end = &mut ends[class as usize];
                 entries[*end] = index;
                 *end += 1;
             }
         }
         let mut begin = 0;
         for class in 0..=whole[field].last {
-            let end = ends[usize::from(class)];
+            let end = ends[class as usize];
             let mut region = whole;
             region[field] = Run { first: class, last: class };
             self.push(field, &entries[begin..end], region, Place::Root { field, class }, 0);
@@ -158,9 +160,9 @@ impl Grower<'_> {
         let Some(cut) = self.best_cut(&pending) else { return self.end(&pending) };
         self.budget = (self.budget + pending.length).saturating_sub(cut.total + NODE_COST);
         let node = self.nodes.len();
-        let mut borders = [i16::MAX; NODE_KEYS];
-        cut.borders.iter().zip(&mut borders).for_each(|(class, at)| *at = border(*class));
-        let children = [super::forest::EMPTY; NODE_KEYS + 1];
+        let mut borders = [C::Border::PAD; NODE_KEYS];
+        cut.borders.iter().zip(&mut borders).for_each(|(class, at)| *at = C::of(class - 1).order());
+        let children = [EMPTY; NODE_KEYS + 1];
         self.nodes.push(Node { field: cut.field, borders, children });
         self.set(pending.place.0, Reference::to_node(node));
         for (way, (region, list)) in cut.children.into_iter().enumerate() {
@@ -180,7 +182,7 @@ impl Grower<'_> {
 
     fn set(&mut self, place: Place, reference: Reference) {
         match place {
-            Place::Root { field, class } => self.roots[field][usize::from(class)] = reference,
+            Place::Root { field, class } => self.roots[field][class as usize] = reference,
             Place::Rest => self.rest = reference,
             Place::Child { node, way } => self.nodes[node].children[way] = reference,
         }
@@ -198,7 +200,7 @@ impl Grower<'_> {
     }
 }
 
-fn classes(run: Run<u16>) -> core::ops::RangeInclusive<u16> {
+fn classes(run: Run) -> core::ops::RangeInclusive<u32> {
     run.first..=run.last
 }
 
@@ -212,7 +214,7 @@ fn cut(boxes: &[Entry], list: &[u32], region: &Region, field: usize) -> Option<C
         edges.extend(Some(run.last).filter(|last| *last < here.last).map(|last| last + 1));
     }
     edges.sort_unstable();
-    let mut borders: Vec<u16> = if edges.len() <= NODE_KEYS {
+    let mut borders: Vec<u32> = if edges.len() <= NODE_KEYS {
         edges
     } else {
         (1..=NODE_KEYS).map(|part| edges[part * edges.len() / (NODE_KEYS + 1)]).collect()

@@ -1,13 +1,14 @@
 //! From a value of 32 bits (an IPv4 address; a protocol with its selector) to its class.
 //!
 //! The upper 16 bits pick a bucket, which is cut into up to 256 equal parts, as many as it takes for each part to have
-//! seven borders at most; a part is a node that holds them and the classes between them in half a cache line. So a
+//! seven borders at most; a part is a node that holds them and the classes between them in half a cache line (classes of
+//! 16 bits; those of 32 take a whole one). So a
 //! lookup is three loads and one vector compare, and has no branch that depends on the data. (DXR, by Zec, Rizzo and
 //! Mikuc, CCR 2012, has the same first step and then a binary search; Lulea and Poptrie need a population count, which
 //! baseline x86-64 has not.)
 //!
 //! A part with more borders is a static B+ tree ([`super::search`]); of the few protocols that have many borders each
-//! part is a table ([`Index::of`] with `tables`).
+//! part is a table ([`Index::for_values`] with `tables`).
 //!
 //! Memory: 4 bytes a bucket; at most 32 + 8 bytes a border; 32 a class; 512 a table, of which there are at most
 //! [`PAGES_MAX`].
@@ -16,7 +17,9 @@ use hashbrown::HashMap;
 
 use super::FixedState;
 use super::classes::Partition;
+use super::fields::AddressIndex;
 use super::search::{self, Key};
+use super::width::Class;
 
 /// Borders in a node: one less than a vector has lanes, so that there is a lane of classes for each outcome.
 const NODE_BORDERS: usize = 7;
@@ -25,6 +28,9 @@ const KEYS: usize = 16;
 /// Words before the root of a search tree: its levels less one, where its classes begin (two words), where its third
 /// and where its fourth level.
 const HEADER: usize = 5;
+
+/// Buckets of IPv4 addresses.
+const ADDRESS_BUCKETS: u32 = 1 << 16;
 
 /// A bucket: the lower bits say how far the lower half of a value is shifted to give its part, the others where the
 /// parts of this bucket begin.
@@ -44,46 +50,41 @@ const PAGE: usize = 256;
 const PAGES_MAX: usize = 1024;
 
 /// Finds the class of a value.
-#[derive(Debug, Default)]
-pub(super) struct Index {
+#[derive(Debug)]
+pub(super) struct Index<C> {
     buckets: Vec<u32>,
     parts: Vec<u32>,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<C>>,
     trees: Vec<i16>,
     /// For each tree the classes between its borders, in order.
-    tree_classes: Vec<u16>,
-    pages: Vec<[u16; PAGE]>,
+    tree_classes: Vec<C>,
+    pages: Vec<[C; PAGE]>,
 }
 
 /// A few borders, and the classes before, between and after them.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(32))]
-struct Node {
+struct Node<C> {
     /// The last is never below any value.
     borders: [i16; NODE_BORDERS + 1],
-    classes: [u16; NODE_BORDERS + 1],
+    classes: [C; NODE_BORDERS + 1],
 }
 
 /// A border: the lower 16 bits of the first value of an interval, and its class.
-type Border = (u16, u16);
+type Border<C> = (u16, C);
 
-impl Index {
-    /// The index of `partition`, for values below `buckets << 16`, which finds what `class` makes of classes.
-    pub(super) fn of(
-        partition: &Partition<u32>,
-        buckets: u32,
-        tables: bool,
-        class: impl Fn(u32) -> u16,
-    ) -> Self {
-        let mut builder = Builder { tables, ..Builder::default() };
+impl<C: Class> Index<C> {
+    /// The index of `partition`, for values below `buckets << 16`.
+    pub(super) fn for_values(partition: &Partition<u32>, buckets: u32, tables: bool) -> Self {
+        let mut builder = Builder::new(tables);
         let mut intervals = partition.intervals.iter().peekable();
-        let mut current = 0;
-        let mut borders: Vec<Border> = Vec::new();
+        let mut current = C::default();
+        let mut borders: Vec<Border<C>> = Vec::new();
         for bucket in 0..buckets {
             let mut first_class = current;
             borders.clear();
             while let Some((start, next)) = intervals.next_if(|(start, _)| *start >> 16 == bucket) {
-                current = class(*next);
+                current = C::of(*next);
                 match low_half(*start) {
                     0 => first_class = current,
                     at => borders.push((at, current)),
@@ -96,7 +97,7 @@ impl Index {
 
     /// The class of `value`.
     #[inline(always)]
-    pub(super) fn class_of(&self, value: u32) -> u16 {
+    pub(super) fn find(&self, value: u32) -> C {
         let bucket = self.buckets[(value >> 16) as usize];
         let first_part = bucket >> SHIFT_BITS;
         let within = u32::from(low_half(value)) >> (bucket % (1 << SHIFT_BITS));
@@ -112,7 +113,7 @@ impl Index {
     }
 
     #[inline(never)]
-    fn search(&self, place: u32, value: u16) -> u16 {
+    fn search(&self, place: u32, value: u16) -> C {
         let tree = &self.trees[place as usize * UNIT..];
         let value = biased(value);
         let word = |at: usize| usize::from(tree[at].cast_unsigned());
@@ -133,13 +134,28 @@ impl Index {
     }
 
     /// Bytes on the heap.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         size_of_val(&self.buckets[..])
             + size_of_val(&self.parts[..])
             + size_of_val(&self.nodes[..])
             + size_of_val(&self.trees[..])
             + size_of_val(&self.tree_classes[..])
             + size_of_val(&self.pages[..])
+    }
+}
+
+impl<C: Class> AddressIndex<u32, C> for Index<C> {
+    fn of(partition: &Partition<u32>) -> Self {
+        Self::for_values(partition, ADDRESS_BUCKETS, false)
+    }
+
+    #[inline(always)]
+    fn class_of(&self, address: u32) -> C {
+        self.find(address)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.bytes()
     }
 }
 
@@ -164,18 +180,30 @@ fn words_of(value: usize) -> [i16; 2] {
     [value as i16, (value >> 16) as i16]
 }
 
-#[derive(Default)]
-struct Builder {
-    index: Index,
+struct Builder<C> {
+    index: Index<C>,
     tables: bool,
     /// By class what has no borders.
-    constant_nodes: HashMap<u16, u32, FixedState>,
-    constant_parts: HashMap<u16, u32, FixedState>,
-    known_pages: HashMap<Box<[u16; PAGE]>, u32, FixedState>,
+    constant_nodes: HashMap<C, u32, FixedState>,
+    constant_parts: HashMap<C, u32, FixedState>,
+    known_pages: HashMap<Box<[C; PAGE]>, u32, FixedState>,
 }
 
-impl Builder {
-    fn push_bucket(&mut self, first_class: u16, borders: &[Border]) {
+impl<C: Class> Builder<C> {
+    fn new(tables: bool) -> Self {
+        let index = Index {
+            buckets: Vec::new(),
+            parts: Vec::new(),
+            nodes: Vec::new(),
+            trees: Vec::new(),
+            tree_classes: Vec::new(),
+            pages: Vec::new(),
+        };
+        let [constant_nodes, constant_parts] = [HashMap::default(), HashMap::default()];
+        Self { index, tables, constant_nodes, constant_parts, known_pages: HashMap::default() }
+    }
+
+    fn push_bucket(&mut self, first_class: C, borders: &[Border<C>]) {
         let as_table =
             self.tables && borders.len() > NODE_BORDERS && self.index.pages.len() + PAGE <= PAGES_MAX;
         let cut = if as_table { PARTS_MAX_LOG2 } else { cut_of(borders) };
@@ -206,7 +234,7 @@ impl Builder {
     }
 
     /// The node without borders for `class`.
-    fn constant(&mut self, class: u16) -> u32 {
+    fn constant(&mut self, class: C) -> u32 {
         let nodes = &mut self.index.nodes;
         *self.constant_nodes.entry(class).or_insert_with(|| {
             nodes.push(Node { borders: [i16::PAD; _], classes: [class; _] });
@@ -215,7 +243,7 @@ impl Builder {
     }
 
     /// A part that is nothing but `class`.
-    fn constant_part(&mut self, class: u16) -> u32 {
+    fn constant_part(&mut self, class: C) -> u32 {
         let node = self.constant(class);
         let parts = &mut self.index.parts;
         *self.constant_parts.entry(class).or_insert_with(|| {
@@ -224,7 +252,7 @@ impl Builder {
         })
     }
 
-    fn part(&mut self, class: u16, borders: &[Border]) -> u32 {
+    fn part(&mut self, class: C, borders: &[Border<C>]) -> u32 {
         if borders.is_empty() {
             return self.constant(class);
         }
@@ -242,7 +270,7 @@ impl Builder {
         number(self.index.nodes.len() - 1)
     }
 
-    fn tree(&mut self, first_class: u16, borders: &[Border]) -> u32 {
+    fn tree(&mut self, first_class: C, borders: &[Border<C>]) -> u32 {
         let keys: Vec<i16> = borders.iter().map(|(at, _)| biased(at - 1)).collect();
         let levels = search::levels(&keys, KEYS);
         let ends = |count: usize| HEADER + levels.iter().take(count).map(Vec::len).sum::<usize>();
@@ -258,7 +286,7 @@ impl Builder {
         place
     }
 
-    fn table(&mut self, part: u32, first_class: u16, borders: &[Border]) -> u32 {
+    fn table(&mut self, part: u32, first_class: C, borders: &[Border<C>]) -> u32 {
         let mut page = Box::new([first_class; PAGE]);
         for (at, class) in borders {
             page[usize::from(*at) - part as usize * PAGE..].fill(*class);
@@ -274,7 +302,7 @@ impl Builder {
 
 /// Into how many parts, as a power of two, a bucket is cut: so many that none has more borders than a node, but no more
 /// than twice as many as there are borders.
-fn cut_of(borders: &[Border]) -> u32 {
+fn cut_of<C>(borders: &[Border<C>]) -> u32 {
     let fits = |cut: &u32| {
         let shift = u16::BITS - cut;
         borders.chunk_by(|(a, _), (b, _)| u32::from(*a) >> shift == u32::from(*b) >> shift).all(|part| {
@@ -294,22 +322,18 @@ fn number(count: usize) -> u32 {
 mod tests {
     use super::*;
 
-    fn coarse(class: u32) -> u16 {
-        u16::try_from(class).unwrap()
-    }
-
-    fn assert_finds(starts: &[u32], tables: bool) -> Index {
+    fn assert_finds(starts: &[u32], tables: bool) -> Index<u16> {
         let sets: Vec<_> = starts.iter().map(|start| [*start..=u32::MAX]).collect();
         let sets: Vec<_> = sets.iter().map(|set| &set[..]).collect();
         let partition = Partition::of(&sets);
-        let index = Index::of(&partition, 1 << 16, tables, coarse);
+        let index = Index::for_values(&partition, 1 << 16, tables);
         for (at, class) in &partition.intervals {
-            assert_eq!(index.class_of(*at), coarse(*class), "first value {at}");
+            assert_eq!(u32::from(index.find(*at)), *class, "first value {at}");
             if let Some(before) = at.checked_sub(1) {
-                assert_eq!(index.class_of(before), coarse(class - 1), "value {before}");
+                assert_eq!(u32::from(index.find(before)), class - 1, "value {before}");
             }
         }
-        assert_eq!(index.class_of(u32::MAX), coarse(partition.classes - 1));
+        assert_eq!(u32::from(index.find(u32::MAX)), partition.classes - 1);
         index
     }
 
@@ -337,7 +361,7 @@ mod tests {
             (0..2_000).flat_map(|bucket| (1..9).map(move |at| bucket << 16 | at)).collect();
         let index = assert_finds(&starts, false);
         assert!(!index.trees.is_empty());
-        assert!(index.memory_bytes() < (4 << 16) + starts.len() * 72, "{} bytes", index.memory_bytes());
+        assert!(index.bytes() < (4 << 16) + starts.len() * 72, "{} bytes", index.bytes());
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Short lists of boxes, column by column, compared eight entries at a time.
 
 use hashbrown::HashMap;
-use wide::u16x8;
 
 use super::FixedState;
 use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
 use super::forest::{EMPTY, Entry, NO_RULE, Point, Reference};
+use super::width::{Class, LANES};
 
-/// Entries compared at a time: eight words of 16 bits are a vector on every processor.
-pub(super) const LANES: usize = 8;
 /// Words of a long list before its columns: how many entries it has.
 const HEADER: usize = 2;
 /// Lists begin at multiples of this many words.
@@ -20,8 +18,8 @@ const MARGIN: usize = 64;
 /// where the boxes begin and how far they go beyond; the forbidden zones; the identity's lower and upper half, each with
 /// a word more for [`NO_RULE`]. If there are more entries than lanes, a header with their number goes before.
 #[derive(Debug)]
-pub(super) struct Lists {
-    words: Vec<u16>,
+pub(super) struct Lists<C> {
+    words: Vec<C>,
 }
 
 /// The fields that the lists of a tree compare: those of a field's own tree, not that field.
@@ -34,33 +32,38 @@ const fn compared(tree: usize) -> &'static [usize] {
     }
 }
 
-impl Lists {
+impl<C: Class> Lists<C> {
     /// The identity of the first entry that matches, of a list of a field's own tree with at most [`LANES`] entries;
     /// [`NO_RULE`] if there is none. No branch depends on the data.
     #[inline(always)]
-    pub(super) fn first_of_few<const TREE: usize>(&self, place: usize, count: usize, point: &Point) -> u32 {
+    pub(super) fn first_of_few<const TREE: usize>(
+        &self,
+        place: usize,
+        count: usize,
+        point: &Point<C>,
+    ) -> u32 {
         const { assert!(compared(TREE).len() == 2) };
         // Of a constant size, and the number of entries known to be small: so the columns below need no bounds checks.
-        let window: &[u16; MARGIN] = self.words[place..place + MARGIN]
+        let window: &[C; MARGIN] = self.words[place..place + MARGIN]
             .try_into()
             .expect("that is its length, and there is a margin behind the last list");
         let count = count.min(LANES);
-        let matching = matches::<TREE>(window, count, 0, point);
+        let matching = matches::<C, TREE>(window, count, 0, point);
         // The terminator stands in the lane after the last; what is compared in lanes beyond is not of this list.
         let lane = (matching | 1 << count).trailing_zeros() as usize;
-        let word = |column: usize, at: usize| u32::from(window[(column * count + at) % MARGIN]);
+        let word = |column: usize, at: usize| window[(column * count + at) % MARGIN].number();
         word(5, lane) | word(6, lane + 1) << 16
     }
 
     /// The long list at `place`.
-    pub(super) fn many(&self, place: usize) -> Many<'_> {
+    pub(super) fn many(&self, place: usize) -> Many<'_, C> {
         let list = &self.words[place..];
-        let count = usize::from(list[0]) | usize::from(list[1]) << 16;
+        let count = (list[0].number() | list[1].number() << 16) as usize;
         Many { columns: &list[HEADER..], count }
     }
 
     /// The list of `count` entries at `place`, to be seen entry by entry.
-    pub(super) fn few(&self, place: usize, count: usize) -> Many<'_> {
+    pub(super) fn few(&self, place: usize, count: usize) -> Many<'_, C> {
         Many { columns: &self.words[place..], count }
     }
 
@@ -72,59 +75,54 @@ impl Lists {
 
 /// A list of any length.
 #[derive(Clone, Copy)]
-pub(super) struct Many<'a> {
-    columns: &'a [u16],
+pub(super) struct Many<'a, C> {
+    columns: &'a [C],
     pub(super) count: usize,
 }
 
-impl Many<'_> {
+impl<C: Class> Many<'_, C> {
     /// For each of the [`LANES`] entries from `first` on a bit: whether it matches `point`.
     #[inline]
-    pub(super) fn matching<const TREE: usize>(self, first: usize, point: &Point) -> u32 {
+    pub(super) fn matching<const TREE: usize>(self, first: usize, point: &Point<C>) -> u32 {
         // What lanes beyond the last entry compare with is not of this list.
         let own = (1 << LANES.min(self.count - first)) - 1;
-        matches::<TREE>(self.columns, self.count, first, point) & own
+        matches::<C, TREE>(self.columns, self.count, first, point) & own
     }
 
     /// The identity of entry `index`.
     #[inline]
     pub(super) fn identity<const TREE: usize>(self, index: usize) -> u32 {
         let column = (2 * compared(TREE).len() + 1) * self.count + index;
-        u32::from(self.columns[column]) | u32::from(self.columns[column + self.count + 1]) << 16
+        self.columns[column].number() | self.columns[column + self.count + 1].number() << 16
     }
 }
 
 /// For each of the [`LANES`] entries from `first` on a bit: whether it matches.
 #[inline(always)]
-fn matches<const TREE: usize>(columns: &[u16], count: usize, first: usize, point: &Point) -> u32 {
-    let lanes = |column: usize| -> u16x8 {
-        let lanes = columns[column * count + first..].first_chunk::<LANES>();
-        u16x8::new(*lanes.expect("there is a margin behind the last list"))
+fn matches<C: Class, const TREE: usize>(columns: &[C], count: usize, first: usize, point: &Point<C>) -> u32 {
+    let lanes = |column: usize| -> &[C; LANES] {
+        columns[column * count + first..].first_chunk().expect("there is a margin behind the last list")
     };
-    let mut mismatch = u16x8::ZERO;
-    let mut column = 0;
-    for field in compared(TREE) {
-        let class = u16x8::splat(point.classes[*field]);
-        // Not zero if the class lies outside: below the beginning the difference wraps.
-        mismatch |= (class - lanes(column)).saturating_sub(lanes(column + 1));
-        column += 2;
+    let fields = compared(TREE);
+    let mut mismatch = point.zones.common(lanes(2 * fields.len()));
+    for (place, field) in fields.iter().enumerate() {
+        mismatch = mismatch | point.classes[*field].outside(lanes(2 * place), lanes(2 * place + 1));
     }
-    mismatch |= lanes(column) & u16x8::splat(point.zones);
-    mismatch.simd_eq(u16x8::ZERO).to_bitmask()
+    C::zeros(mismatch)
 }
 
 /// Makes [`Lists`]. Equal lists are kept once.
-pub(super) struct ListsBuilder {
-    words: Vec<u16>,
+pub(super) struct ListsBuilder<C> {
+    words: Vec<C>,
     /// By how many columns and entries a list has, and its words.
-    known: HashMap<(usize, u32, Box<[u16]>), Reference, FixedState>,
+    known: HashMap<(usize, u32, Box<[C]>), Reference, FixedState>,
 }
 
-impl ListsBuilder {
+impl<C: Class> ListsBuilder<C> {
     /// Begins with the empty list, which is the same for all trees: [`EMPTY`].
     pub(super) fn new() -> Self {
         let mut words = halves(NO_RULE).to_vec();
-        words.resize(UNIT, 0);
+        words.resize(UNIT, C::default());
         Self { words, known: HashMap::default() }
     }
 
@@ -137,18 +135,21 @@ impl ListsBuilder {
         let is_long = entries.len() > LANES;
         let mut words = Vec::with_capacity(HEADER + (2 * FIELDS + 3) * (entries.len() + 1));
         if is_long {
-            words.extend(halves(count));
+            words.extend(halves::<C>(count));
         }
         for field in compared(tree) {
-            words.extend(entries.iter().map(|entry| entry.ranges[*field].first));
-            words.extend(entries.iter().map(|entry| entry.ranges[*field].last - entry.ranges[*field].first));
+            words.extend(entries.iter().map(|entry| C::of(entry.ranges[*field].first)));
+            words.extend(entries.iter().map(|entry| {
+                let run = entry.ranges[*field];
+                C::of(run.last - run.first)
+            }));
         }
-        words.extend(entries.iter().map(|entry| entry.forbidden));
+        words.extend(entries.iter().map(|entry| C::of(entry.forbidden.into())));
         for half in 0..2 {
-            words.extend(entries.iter().map(|entry| halves(entry.identity)[half]));
+            words.extend(entries.iter().map(|entry| halves::<C>(entry.identity)[half]));
             words.push(halves(NO_RULE)[half]);
         }
-        words.resize(words.len().next_multiple_of(UNIT), 0);
+        words.resize(words.len().next_multiple_of(UNIT), C::default());
         let all = &mut self.words;
         let key = (compared(tree).len(), count, words.into_boxed_slice());
         *self.known.entry(key).or_insert_with_key(|(_, _, words)| {
@@ -158,14 +159,13 @@ impl ListsBuilder {
         })
     }
 
-    pub(super) fn finish(mut self) -> Lists {
-        self.words.extend([0; MARGIN]);
+    pub(super) fn finish(mut self) -> Lists<C> {
+        self.words.extend([C::default(); MARGIN]);
         self.words.shrink_to_fit();
         Lists { words: self.words }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
-fn halves(word: u32) -> [u16; 2] {
-    [word as u16, (word >> 16) as u16]
+fn halves<C: Class>(word: u32) -> [C; 2] {
+    [C::of(word & 0xffff), C::of(word >> 16)]
 }

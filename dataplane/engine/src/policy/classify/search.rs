@@ -8,10 +8,10 @@
 //! Keys are stored less one (a border at the lowest value is never needed, because that is where the first class
 //! begins anyway), so that "at or below" becomes "below" and the highest key is free to fill blocks up.
 
-use wide::i16x8;
+use wide::{i16x8, i32x8};
 
 /// What can be a key.
-pub(super) trait Key: Copy + Ord {
+pub(super) trait Key: Copy + core::fmt::Debug + Ord {
     /// Fills blocks up; no value is above it.
     const PAD: Self;
 
@@ -19,30 +19,28 @@ pub(super) trait Key: Copy + Ord {
     fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize;
 }
 
-impl Key for i16 {
-    const PAD: Self = Self::MAX;
+macro_rules! vector_key {
+    ($key:ty, $vector:ty) => {
+        impl Key for $key {
+            const PAD: Self = Self::MAX;
 
-    #[inline(always)]
-    fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize {
-        let value = i16x8::splat(value);
-        let (vectors, _) = block.as_chunks();
-        let bits = vectors
-            .iter()
-            .rev()
-            .fold(0, |bits, keys| bits << i16x8::LANES | i16x8::new(*keys).simd_lt(value).to_bitmask());
-        // Sorted: those below come first.
-        bits.trailing_ones() as usize
-    }
+            #[inline(always)]
+            fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize {
+                let value = <$vector>::splat(value);
+                let (vectors, _) = block.as_chunks();
+                let bits = vectors
+                    .iter()
+                    .rev()
+                    .fold(0, |bits, keys| bits << 8 | <$vector>::new(*keys).simd_lt(value).to_bitmask());
+                // Sorted: those below come first.
+                bits.trailing_ones() as usize
+            }
+        }
+    };
 }
 
-impl Key for u64 {
-    const PAD: Self = Self::MAX;
-
-    #[inline(always)]
-    fn below<const KEYS: usize>(block: &[Self; KEYS], value: Self) -> usize {
-        block.iter().map(|key| usize::from(*key < value)).sum()
-    }
-}
+vector_key!(i16, i16x8);
+vector_key!(i32, i32x8);
 
 /// The levels of the tree over `keys` (sorted, each already less one), root first. Each level is whole blocks; the
 /// first block of the first level is the root, and the last level holds the keys themselves.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
-use crate::policy::{Action, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
+use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
@@ -357,7 +357,10 @@ impl Engine {
         hashed: Hashed,
         out: &mut Outbox,
     ) -> Verdict {
-        if let Some(reason) = cannot_open(facts) {
+        let picks_up = self.running.policy.ruleset.inspection.midstream == MidstreamMode::Pickup;
+        if let Some(reason) = cannot_open(facts)
+            && !(picks_up && is_midstream(facts))
+        {
             return self.unknown(port, reason, hashed);
         }
         let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
@@ -438,7 +441,9 @@ impl Engine {
         };
         let (hot, cold) = self.table.both(slot);
         if is_tcp {
-            hot.peers = tcp::open(port.index(), &segment_of(facts, head));
+            let segment = segment_of(facts, head);
+            let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
+            hot.peers = begin(port.index(), &segment);
         }
         hot.last_seen_ms = stamp(now);
         cold.created_ms = stamp(now);
@@ -578,6 +583,11 @@ fn cannot_open(facts: &Facts) -> Option<Reason> {
         _ if facts.is_icmp() && is_reply => Some(Reason::IcmpNoSession),
         _ => None,
     }
+}
+
+/// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
+fn is_midstream(facts: &Facts) -> bool {
+    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
 }
 
 /// The segment with what its SYN negotiates.

@@ -356,3 +356,34 @@ fn on_expiry_probe_ends_a_session_of_which_one_end_is_silent() {
     let flags: Vec<_> = wire.own().iter().map(|(_, facts)| facts.tcp.flags).collect();
     assert_eq!(flags, [tcp_flags::RST | tcp_flags::ACK; 2]);
 }
+
+#[test]
+fn a_session_nobody_saw_begin_is_picked_up_only_where_the_policy_says_so() {
+    let data = tcp(CLIENT, SERVER, (40_000, 443), (9_000, 7_000), 24);
+    let answer = tcp(SERVER, CLIENT, (443, 40_000), (7_000, 9_000), 16);
+    assert_eq!(Rig::new(4).see(Port::Lan, &data), Reason::TcpNoSession);
+
+    let mut ruleset = Rig::policy(1, true).policy.ruleset.clone();
+    ruleset.inspection.midstream = MidstreamMode::Pickup;
+    let policy = Arc::new(Policy::compile(1, ruleset, &mut RuleNames::default()));
+    let mut wire = Rig::new(4);
+    wire.engine.set_policy(Running::new(policy));
+    assert_eq!(wire.see(Port::Wan, &answer), Reason::DefaultDrop, "the rules decide as ever");
+    assert_eq!(
+        wire.see(Port::Lan, &tcp(CLIENT, SERVER, (40_000, 443), (9_000, 0), 4)),
+        Reason::TcpNoSession,
+        "a reset"
+    );
+    assert_eq!(wire.see(Port::Lan, &data), Reason::SessionNew);
+    assert_eq!(wire.sessions()[0].state, State::SynSent, "half-open until the other side speaks");
+    wire.pass(20_000);
+    assert_eq!(wire.see(Port::Lan, &data), Reason::Session);
+    assert_eq!(wire.pass(10_000), [Reason::EndHandshake], "its own packets do not keep it alive");
+
+    assert_eq!(wire.see(Port::Lan, &data), Reason::SessionNew);
+    let foreign = tcp(SERVER, CLIENT, (443, 40_000), (7_000, 90_000_000), 16);
+    assert_eq!(wire.see(Port::Wan, &foreign), Reason::TcpOutOfWindow, "other numbers");
+    assert_eq!(wire.see(Port::Wan, &answer), Reason::Session);
+    assert_eq!(wire.sessions()[0].state, State::Established);
+    assert_eq!(wire.see(Port::Lan, &data), Reason::Session);
+}

@@ -46,6 +46,8 @@ impl Peer {
     const SCALES: u8 = 16;
     const SYN_HAD_DATA: u8 = 32;
     const RESET: u8 = 64;
+    /// Picked up in midstream: nobody saw its SYN, and its window scale is a guess.
+    const PICKED_UP: u8 = 128;
 
     const fn has(self, flags: u8) -> bool {
         self.flags & flags == flags
@@ -125,6 +127,36 @@ pub(crate) enum Outcome {
 pub(crate) fn open(side: usize, syn: &Segment) -> [Peer; 2] {
     let mut peers = [Peer::default(); 2];
     peers[side] = Peer::of_syn(syn, 0);
+    peers
+}
+
+/// The two sides of a session that nobody saw begin, by the first segment of it that was seen: one with ACK, neither
+/// SYN nor RST. Until the other side speaks it counts as half-open.
+///
+/// What is not known is taken as wide as it can be: any scale, any window.
+pub(crate) fn pick_up(side: usize, segment: &Segment) -> [Peer; 2] {
+    let tcp = &segment.tcp;
+    let mut peers = [Peer::default(); 2];
+    let end = tcp.sequence.wrapping_add(tcp.data_len).wrapping_add(u32::from(segment.is(tcp_flags::FIN)));
+    peers[side] = Peer {
+        end,
+        end_max: end.wrapping_add(u32::from(u16::MAX) << SCALE_MAX),
+        acknowledged: tcp.sequence,
+        window_max: tcp.window,
+        scale: SCALE_MAX,
+        flags: Peer::SYN
+            | Peer::SYN_ACKNOWLEDGED
+            | Peer::PICKED_UP
+            | if segment.is(tcp_flags::FIN) { Peer::FIN } else { 0 },
+    };
+    peers[1 - side] = Peer {
+        end: tcp.acknowledgement,
+        end_max: tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << SCALE_MAX),
+        acknowledged: tcp.acknowledgement,
+        window_max: u16::MAX,
+        scale: SCALE_MAX,
+        flags: Peer::PICKED_UP,
+    };
     peers
 }
 
@@ -225,6 +257,15 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
     let (sender, receiver) = (peers[side], peers[1 - side]);
     let tcp = &segment.tcp;
     let is_bare = tcp.data_len == 0 && !segment.is(tcp_flags::FIN);
+    if sender.has(Peer::PICKED_UP) && !sender.has(Peer::SYN) {
+        return answer_pick_up(peers, side, segment);
+    }
+    if receiver.has(Peer::PICKED_UP) && !receiver.has(Peer::SYN) {
+        // Only the other side's answer shows that there is a session; until then nothing keeps it alive.
+        let end = tcp.sequence.wrapping_add(tcp.data_len);
+        peers[side].end = higher(sender.end, end);
+        return Outcome::Pass;
+    }
     if !sender.has(Peer::SYN) {
         // An endpoint that still holds an older session challenges the SYN (RFC 5961 section 4.2); the other end
         // then resets that. With a fitting number it is the first part of a split handshake.
@@ -265,6 +306,24 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
         (false, State::Reset) => Outcome::Pass,
         (false, _) => Outcome::Accept,
     }
+}
+
+/// The other side of a session that was picked up speaks for the first time: it must speak of the same numbers.
+fn answer_pick_up(peers: &mut [Peer; 2], side: usize, segment: &Segment) -> Outcome {
+    let (sender, receiver) = (peers[side], peers[1 - side]);
+    let tcp = &segment.tcp;
+    let end = tcp.sequence.wrapping_add(tcp.data_len).wrapping_add(u32::from(segment.is(tcp_flags::FIN)));
+    let distance =
+        tcp.sequence.wrapping_sub(sender.acknowledged).min(sender.acknowledged.wrapping_sub(tcp.sequence));
+    let is_near = distance <= u32::from(u16::MAX) << SCALE_MAX;
+    if !is_near || !lags(sender, receiver, tcp.acknowledgement) {
+        return Outcome::Drop(Reason::TcpOutOfWindow);
+    }
+    peers[side].end = higher(sender.end, end);
+    peers[side].window_max = tcp.window;
+    peers[side].flags |= Peer::SYN | Peer::SYN_ACKNOWLEDGED;
+    remember(peers, side, segment, end);
+    Outcome::Accept
 }
 
 fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {

@@ -243,7 +243,7 @@ pub struct Counters {
     pub ports: Vec<CountersOfPort>,
     /// By reason, those that never happened included.
     pub reasons: Vec<ReasonCount>,
-    /// Packets that each rule of the policy in force decided, in the order of the rules; kept over deploys by name.
+    /// Of each rule of the policy in force, in the order of the rules; kept over deploys by name.
     pub rules: Vec<RuleCount>,
     /// Live sessions by protocol and state, where there are any.
     pub sessions: Vec<SessionsByState>,
@@ -289,13 +289,17 @@ pub struct ReasonCount {
     pub count: u64,
 }
 
-/// Packets that a rule decided.
+/// What is counted of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RuleCount {
     /// Its name.
     pub rule: String,
     /// Packets that it decided.
     pub hits: u64,
+    /// Sessions of it that were cut because they were idle.
+    pub cut_idle: u64,
+    /// Packets of sessions that had been cut before: their ends spoke again, and the timeout may be too short.
+    pub spoke_again: u64,
 }
 
 /// Live sessions of a protocol in a state.
@@ -375,6 +379,26 @@ pub struct Drop {
     pub tcp_flags: Option<String>,
     /// Its length, without FCS.
     pub bytes: u32,
+    /// With the reason `session-expired`: how that session had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// How a session ended that a late packet speaks of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ended {
+    /// Seconds since then.
+    pub ago_seconds: f64,
+    /// Why it ended.
+    pub reason: String,
+    /// The state it was in, whose timeout it was.
+    pub state: SessionState,
+    /// Seconds that it had been idle.
+    pub idle_seconds: f64,
+    /// The timeout of that state.
+    pub timeout_seconds: f64,
+    /// The rule that had allowed it; `null` for the default action.
+    pub rule: Option<String>,
 }
 
 /// Why a request was not done.

@@ -39,6 +39,12 @@ pub(crate) const PATHS: &[(&str, &[Method])] = &[
     (DROPS, &[Method::GET]),
 ];
 
+/// The methods that a path has, as the header `Allow` lists them; empty for a path that is not there.
+pub fn methods_text(path: &str) -> String {
+    let methods = PATHS.iter().find(|(known, _)| *known == path).map_or(&[][..], |(_, methods)| *methods);
+    methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
 impl Request {
     /// The request as it travels.
     pub fn encode(&self) -> Encoded {

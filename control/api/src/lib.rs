@@ -16,7 +16,7 @@ mod request;
 mod words;
 
 pub use answer::{
-    Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop, Drops, Fault, FaultKind,
+    Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop, Drops, Ended, Fault, FaultKind,
     FiveTuple, Link, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
     SessionCount, SessionPage, SessionsByState, Status, WorkerStatus,
 };

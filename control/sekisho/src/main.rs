@@ -1,11 +1,13 @@
 //! sekisho, a stateful firewall appliance that stands in the wire between LAN and WAN.
 //!
 //! `main` reads the command line and hands over to the one module of [`cmd`] that the command names. What a command
-//! prints is made by [`output`]; how it fails, and with which exit status, is said by [`failure`].
+//! prints is made by [`output`]; how it fails, and with which exit status, is said by [`failure`]. The appliance
+//! itself is [`run`].
 
 mod cmd;
 mod failure;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 

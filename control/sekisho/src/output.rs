@@ -52,6 +52,20 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// A span as a person reads it: `2d3h`, `4m20s`, `1.5s`; two units are enough.
+pub(crate) fn span(seconds: f64) -> String {
+    let whole =
+        std::time::Duration::try_from_secs_f64(seconds.max(0.0)).map_or(u64::MAX, |span| span.as_secs());
+    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if whole < 10 => format!("{seconds:.1}s"),
+        (0, 0, 0) => format!("{whole}s"),
+        (0, 0, minutes) => format!("{minutes}m{}s", whole % 60),
+        (0, hours, minutes) => format!("{hours}h{minutes}m"),
+        (days, hours, _) => format!("{days}d{hours}h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +79,11 @@ mod tests {
             table.to_text(),
             "reason          frames\nsession              7\ntcp-no-session   12345\n"
         );
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        let printed = [0.0, 1.25, 59.0, 61.0, 7_440.0, 200_000.0].map(span);
+        assert_eq!(printed, ["0.0s", "1.2s", "59s", "1m1s", "2h4m", "2d7h"]);
     }
 }

@@ -1,9 +1,13 @@
 //! The commands, one module each. Only these and `main` print.
 
 mod check;
+mod deploy;
 mod explain;
 mod reasons;
+mod remote;
 mod replay;
+mod run;
+mod status;
 
 use std::io::{self, Write};
 
@@ -14,6 +18,12 @@ use crate::failure::{Failure, Outcome};
 /// What sekisho can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the appliance, in the foreground
+    Run(run::Args),
+    /// Send a policy to the running appliance: all workers switch to it at once, or none does
+    Deploy(deploy::Args),
+    /// Show what the running appliance is and how it is
+    Status(status::Args),
     /// Validate policy files, and warn of what their author probably does not mean
     Check(check::Args),
     /// Tell which rule decides a packet and why, rule by rule
@@ -27,6 +37,9 @@ pub(crate) enum Command {
 /// Does what `command` says.
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Run(args) => run::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),

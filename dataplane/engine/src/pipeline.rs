@@ -20,9 +20,10 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
 use crate::session::table::{Hashed, Table};
-use crate::session::tombstone::Tombstones;
+use crate::session::tombstone::{Plot, Tombstones};
 use crate::session::wheel::Wheel;
 use crate::session::{State, query, tcp};
+use crate::steer;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
 
@@ -149,7 +150,7 @@ impl Engine {
         let hashed = self.table.hash(&key);
         match self.table.find(&key, hashed) {
             Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
-            None => self.first(now, port, facts, head, &key, hashed, out),
+            None => self.first(now, port, facts, head, &key, hashed, None, out),
         }
     }
 
@@ -188,13 +189,13 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Option<Verdict> {
+        if facts.is_icmp_error() {
+            return Some(self.judge_error(now, port, facts, head, out));
+        }
         let kind = facts.icmp_type();
         if facts.addresses.is_v4() {
             return match kind {
                 icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY => None,
-                icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM => {
-                    Some(self.judge_error(now, port, facts, head, out))
-                }
                 icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
                     Some(self.judge_stateless(port, facts, head, out))
                 }
@@ -224,10 +225,6 @@ impl Engine {
             | icmpv6::MLD_REPORT
             | icmpv6::MLD_DONE
             | icmpv6::MLD2_REPORT => Some(self.judge_stateless(port, facts, head, out)),
-            icmpv6::UNREACHABLE
-            | icmpv6::PACKET_TOO_BIG
-            | icmpv6::TIME_EXCEEDED
-            | icmpv6::PARAMETER_PROBLEM => Some(self.judge_error(now, port, facts, head, out)),
             _ => Some(Verdict::of(Reason::IcmpType)),
         }
     }
@@ -298,8 +295,7 @@ impl Engine {
                 tcp::Outcome::Pass => None,
                 tcp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
                 tcp::Outcome::Reopen => {
-                    self.end(now, slot, Reason::EndReopened, out);
-                    return self.first(now, port, facts, head, key, hashed, out);
+                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
                 }
             }
         } else {
@@ -342,7 +338,8 @@ impl Engine {
         }
     }
 
-    /// A packet that belongs to no session: may it open one?
+    /// A packet that belongs to no session, or to one that is over, in slot `over`: may it open one? What is over makes
+    /// room only for a packet that the rules allow.
     #[expect(
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
@@ -355,21 +352,25 @@ impl Engine {
         head: &[u8],
         key: &FlowKey,
         hashed: Hashed,
+        over: Option<u32>,
         out: &mut Outbox,
     ) -> Verdict {
         let picks_up = self.running.policy.ruleset.inspection.midstream == MidstreamMode::Pickup;
         if let Some(reason) = cannot_open(facts)
             && !(picks_up && is_midstream(facts))
         {
-            return self.unknown(port, reason, hashed);
+            return self.unknown(port, reason, key, hashed);
         }
         let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
-            return self.unknown(port, Reason::DefaultDrop, hashed);
+            return self.unknown(port, Reason::DefaultDrop, key, hashed);
         }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
+        }
+        if let Some(over) = over {
+            self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
             return Verdict { reason: Reason::TableFull, rule, session: None };
@@ -401,8 +402,9 @@ impl Engine {
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&mut self, port: Port, reason: Reason, hashed: Hashed) -> Verdict {
-        let Some(tombstone) = self.tombstones.find(hashed.hash) else { return Verdict::of(reason) };
+    fn unknown(&mut self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+        let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
+        let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
             // Its opener begins anew, and the rules refuse that.
             return Verdict::of(reason);

@@ -9,7 +9,8 @@
 //! input (Woo and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling", 2012), which makes it
 //! a matter of a few instructions.
 
-use crate::packet::{Addresses, Facts, protocol};
+use crate::flow::{Ends, FlowKey};
+use crate::packet::{self, Addresses, Facts, protocol};
 
 /// The RSS key: 20 times 0x6D5A are the 40 bytes that devices take; a longer key continues the pattern.
 pub const RSS_KEY_WORD: u16 = 0x6d5a;
@@ -22,14 +23,30 @@ pub const fn queue_of_entry(entry: u16, workers: u16) -> u16 {
     (entry % REDIRECTION_ENTRIES) % workers
 }
 
-/// The worker, of `workers` (1 to 128), that owns the packet.
+/// The worker, of `workers` (1 to 128), that owns the packet with these facts; `head` as for [`packet::parse`].
 ///
-/// Fragments go by their addresses alone, because later ones have no ports.
-pub fn owner(facts: &Facts, workers: u16) -> u16 {
+/// Fragments go by their addresses alone, because later ones have no ports. An ICMP error goes where the packet that
+/// it quotes belongs: to its session, whoever sends the error.
+pub fn owner(facts: &Facts, head: &[u8], workers: u16) -> u16 {
     if workers <= 1 {
         return 0;
     }
-    queue_of_entry(toeplitz(folded(facts)), workers)
+    let about = if facts.is_icmp_error() { packet::quoted(head, facts) } else { None };
+    queue_of_entry(toeplitz(folded(about.as_ref().unwrap_or(facts))), workers)
+}
+
+/// The entry of the redirection table that the packets of a session meet, fragments and errors apart.
+pub(crate) fn entry_of(key: &FlowKey) -> u16 {
+    let addresses = match key.addresses {
+        Ends::V4 { lan, wan } => lan ^ wan,
+        Ends::V6 { lan, wan } => fold_wide(lan ^ wan),
+    };
+    let ports = if has_ports(key.protocol) { key.lan_port ^ key.wan_port } else { 0 };
+    toeplitz(low(addresses >> 16) ^ low(addresses) ^ ports) % REDIRECTION_ENTRIES
+}
+
+const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
 /// The exclusive or of the 16-bit words that a device would hash.
@@ -39,9 +56,11 @@ fn folded(facts: &Facts) -> u16 {
         Addresses::V4 { source, destination } => source ^ destination,
         Addresses::V6 { source, destination } => fold_wide(source ^ destination),
     };
-    let has_ports = matches!(facts.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
-    let ports =
-        if has_ports && facts.fragment.is_none() { facts.source_port ^ facts.destination_port } else { 0 };
+    let ports = if has_ports(facts.protocol) && facts.fragment.is_none() {
+        facts.source_port ^ facts.destination_port
+    } else {
+        0
+    };
     low(addresses >> 16) ^ low(addresses) ^ ports
 }
 

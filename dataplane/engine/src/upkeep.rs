@@ -9,8 +9,9 @@ use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Ended, Event, Outbox, PacketRecord, Verdict};
 use crate::session::expiry::{Fate, PROBE_INTERVAL_MS};
-use crate::session::tombstone::Tombstone;
+use crate::session::tombstone::{Plot, Tombstone};
 use crate::session::{SessionId, SessionView};
+use crate::steer;
 use crate::time::{Duration, Instant};
 
 impl Engine {
@@ -24,13 +25,20 @@ impl Engine {
     pub fn expire(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
         for _ in 0..budget {
             let Some(slot) = self.wheel.pop(&mut self.table.timers(), now.as_millis()) else { return false };
-            if self.table.hot(slot).policy != self.running.policy.generation && !self.renew(slot) {
-                self.finish(now, slot, Reason::EndPolicy, out);
-                continue;
-            }
             if self.deadline_ms(now, slot) > now.as_millis() {
                 self.file(now, slot);
                 continue;
+            }
+            // Only now: when a timer moves down the wheel is nothing to decide a session by.
+            if self.table.hot(slot).policy != self.running.policy.generation {
+                if !self.renew(slot) {
+                    self.finish(now, slot, Reason::EndPolicy, out);
+                    continue;
+                }
+                if self.deadline_ms(now, slot) > now.as_millis() {
+                    self.file(now, slot);
+                    continue;
+                }
             }
             match self.on_expiry(slot, out) {
                 Fate::Asked => self.file(now, slot),
@@ -113,7 +121,8 @@ impl Engine {
 
     /// Leaves a record of a session that is cut, for a packet that comes too late; one whose ends closed it needs none.
     fn remember(&mut self, now: Instant, slot: u32, reason: Reason) {
-        let hash = self.table.hash(&self.table.key(slot)).hash;
+        let key = self.table.key(slot);
+        let plot = Plot { hash: self.table.hash(&key).hash, entry: steer::entry_of(&key) };
         let is_cut = matches!(
             reason,
             Reason::EndIdle
@@ -124,7 +133,7 @@ impl Engine {
                 | Reason::EndPolicy
         );
         if !is_cut {
-            self.tombstones.forget(hash);
+            self.tombstones.forget(plot);
             return;
         }
         if matches!(reason, Reason::EndIdle | Reason::EndUnanswered)
@@ -134,7 +143,7 @@ impl Engine {
         }
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
         let tombstone = Tombstone {
-            hash,
+            hash: plot.hash,
             id: self.table.id(slot),
             from: hot.from(),
             ended_ms: stamp(now),
@@ -144,13 +153,14 @@ impl Engine {
             state: hot.state,
             reason,
         };
-        self.tombstones.bury(tombstone, stamp(now));
+        self.tombstones.bury(plot.entry, tombstone, stamp(now));
     }
 
     /// How the session ended that a late packet speaks of.
     fn ended(&mut self, now: Instant, port: Port, facts: &Facts) -> Option<Ended> {
         let key = FlowKey::of(facts, port)?;
-        let tombstone = *self.tombstones.find(self.table.hash(&key).hash)?;
+        let plot = Plot { hash: self.table.hash(&key).hash, entry: steer::entry_of(&key) };
+        let tombstone = *self.tombstones.find(plot)?;
         let millis = |millis: u32| Duration::from_millis(u64::from(millis));
         Some(Ended {
             ago: millis(elapsed_ms(now, tombstone.ended_ms)),

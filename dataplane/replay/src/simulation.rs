@@ -2,11 +2,12 @@
 //!
 //! What happens at one moment has an order: timers that are due, then a deploy, then frames. So a frame that comes
 //! exactly at the end of its session's timeout comes too late, and a policy deployed at the time of a frame decides
-//! that frame. Timers that fire at one moment are ordered by the number of their session.
+//! that frame. Sessions that end at one moment end in the order of their numbers; questions to the ends of sessions
+//! follow.
 //!
 //! That N does not show takes three things: sessions are numbered as they begin, over all engines; every engine has
-//! room for as many sessions as one alone; and the wheels of the engines turn in step, since a session that a deploy
-//! left behind is looked at again when its timer moves down the wheel.
+//! room for as many sessions as one alone; and the wheels of the engines turn in step, since a session whose timeout a
+//! deploy made shorter is found out when its timer moves down the wheel.
 
 use std::collections::HashMap;
 use std::num::NonZeroU8;
@@ -74,6 +75,7 @@ pub struct Simulation {
     policy: Arc<Policy>,
     names: RuleNames,
     outbox: Outbox,
+    /// Numbers of all sessions, those that ended too: a late packet is told which one it came too late for.
     numbers: HashMap<SessionId, SessionNumber>,
     sessions_begun: SessionNumber,
     happened: Vec<Happening>,
@@ -154,21 +156,17 @@ impl Simulation {
             return false;
         };
         self.now = self.now.max(moment);
-        let mut fired: Vec<(SessionNumber, Vec<Happening>)> = Vec::new();
+        let mut fired: Vec<Vec<Happening>> = Vec::new();
         for at in 0..self.engines.len() {
             while self.engines[at].expire(self.now, 1, &mut self.outbox) {
                 let happened = self.empty_outbox();
-                let session = happened.iter().find_map(|happening| match happening {
-                    Happening::Ended { session, .. } => Some(*session),
-                    Happening::Sent(_) => None,
-                });
                 if !happened.is_empty() {
-                    fired.push((session.unwrap_or(SessionNumber::MAX), happened));
+                    fired.push(happened);
                 }
             }
         }
-        fired.sort_by_key(|(session, _)| *session);
-        self.happened.extend(fired.into_iter().flat_map(|(_, happened)| happened));
+        fired.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        self.happened.extend(fired.into_iter().flatten());
         true
     }
 
@@ -188,7 +186,7 @@ impl Simulation {
     pub fn inspect(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Decision {
         let facts = packet::parse(bytes, wire_len);
         let workers = u16::try_from(self.engines.len()).unwrap_or(u16::MAX);
-        let engine = &mut self.engines[usize::from(steer::owner(&facts, workers))];
+        let engine = &mut self.engines[usize::from(steer::owner(&facts, bytes, workers))];
         // Nothing is due any more, but the wheel has to know what time it is before a timer is filed.
         engine.expire(self.now, 1, &mut self.outbox);
         let verdict = engine.inspect(self.now, port, &facts, bytes, &mut self.outbox);
@@ -219,7 +217,7 @@ impl Simulation {
         let mut happened = Vec::new();
         for event in self.outbox.events.drain(..) {
             if let Event::SessionEnd { session, reason, .. } = event
-                && let Some(session) = self.numbers.remove(&session.id)
+                && let Some(session) = self.numbers.get(&session.id).copied()
             {
                 happened.push(Happening::Ended { session, reason });
             }
@@ -235,6 +233,20 @@ impl Simulation {
             }
         }
     }
+}
+
+/// The order of what one timer did among what others did at the same moment: by the session that ended; where none
+/// did, by the frames that were sent, which name their session in their headers.
+fn rank(happened: &[Happening]) -> (SessionNumber, Vec<(Port, &[u8])>) {
+    let ended = happened.iter().find_map(|happening| match happening {
+        Happening::Ended { session, .. } => Some(*session),
+        Happening::Sent(_) => None,
+    });
+    let frames = happened.iter().filter_map(|happening| match happening {
+        Happening::Ended { .. } => None,
+        Happening::Sent(frame) => Some((frame.port, frame.bytes())),
+    });
+    (ended.unwrap_or(SessionNumber::MAX), frames.collect())
 }
 
 /// Time since the first frame.

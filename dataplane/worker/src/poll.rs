@@ -170,7 +170,7 @@ impl<Io: PacketIo> Worker<Io> {
             let facts = self.facts[place];
             let port = port_of(place);
             if from_device && workers > 1 {
-                let owner = steer::owner(&facts, workers);
+                let owner = steer::owner(&facts, self.io.head(place), workers);
                 if owner != self.config.worker {
                     self.hand_over(place, port, owner);
                     continue;

@@ -239,6 +239,24 @@ impl Facts {
         }
     }
 
+    /// Whether this is an error of ICMP or ICMPv6, which quotes the packet that it is about.
+    pub const fn is_icmp_error(&self) -> bool {
+        let kind = self.icmp_type();
+        match (self.is_icmp(), self.addresses.is_v4()) {
+            (false, _) => false,
+            (true, true) => {
+                matches!(kind, icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM)
+            }
+            (true, false) => matches!(
+                kind,
+                icmpv6::UNREACHABLE
+                    | icmpv6::PACKET_TOO_BIG
+                    | icmpv6::TIME_EXCEEDED
+                    | icmpv6::PARAMETER_PROBLEM
+            ),
+        }
+    }
+
     /// The ICMP or ICMPv6 type.
     pub const fn icmp_type(&self) -> u8 {
         (self.destination_port >> 8) as u8

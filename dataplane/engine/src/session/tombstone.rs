@@ -9,14 +9,26 @@ use super::{SessionId, State};
 use crate::policy::RuleKey;
 use crate::port::Port;
 use crate::reason::Reason;
+use crate::steer::REDIRECTION_ENTRIES;
 
 /// Records of a bucket.
 const WAYS: usize = 4;
+const ENTRIES: usize = REDIRECTION_ENTRIES as usize;
+
+/// Where the record of a session lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plot {
+    /// The keyed hash of its key.
+    pub(crate) hash: u64,
+    /// Where steering sends it ([`crate::steer::entry_of`]): the records of one entry share buckets with no others,
+    /// so that what makes room for what does not depend on the number of workers.
+    pub(crate) entry: u16,
+}
 
 /// A session that was cut, as far as it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tombstone {
-    /// The keyed hash of its key; 0: none.
+    /// The keyed hash of its key.
     pub(crate) hash: u64,
     pub(crate) id: SessionId,
     /// The port on which its first packet had arrived.
@@ -42,14 +54,15 @@ pub(crate) struct Tombstones {
 }
 
 impl Tombstones {
-    /// Room for about so many records, at least one bucket.
+    /// Room for about so many records, at least one bucket for each entry of steering.
     pub(crate) fn new(records: u32) -> Self {
-        Self { buckets: vec![[None; WAYS]; (records as usize).div_ceil(WAYS).max(1)] }
+        let buckets = (records as usize).div_ceil(WAYS).max(1);
+        Self { buckets: vec![[None; WAYS]; buckets.next_multiple_of(ENTRIES)] }
     }
 
     /// Remembers a session.
-    pub(crate) fn bury(&mut self, tombstone: Tombstone, now_ms: u32) {
-        let bucket = self.bucket(tombstone.hash);
+    pub(crate) fn bury(&mut self, entry: u16, tombstone: Tombstone, now_ms: u32) {
+        let bucket = self.bucket(Plot { hash: tombstone.hash, entry });
         let age = |record: &Option<Tombstone>| match record {
             Some(record) if record.hash == tombstone.hash => u32::MAX,
             Some(record) => now_ms.wrapping_sub(record.ended_ms).min(u32::MAX - 2),
@@ -61,22 +74,23 @@ impl Tombstones {
     }
 
     /// The session that had this hash.
-    pub(crate) fn find(&mut self, hash: u64) -> Option<&Tombstone> {
-        self.bucket(hash).iter().flatten().find(|record| record.hash == hash)
+    pub(crate) fn find(&mut self, plot: Plot) -> Option<&Tombstone> {
+        self.bucket(plot).iter().flatten().find(|record| record.hash == plot.hash)
     }
 
     /// Forgets the session that had this hash: its five-tuple lived again, and ended well.
-    pub(crate) fn forget(&mut self, hash: u64) {
-        for record in self.bucket(hash) {
-            if record.is_some_and(|record| record.hash == hash) {
+    pub(crate) fn forget(&mut self, plot: Plot) {
+        for record in self.bucket(plot) {
+            if record.is_some_and(|record| record.hash == plot.hash) {
                 *record = None;
             }
         }
     }
 
-    fn bucket(&mut self, hash: u64) -> &mut [Option<Tombstone>; WAYS] {
-        let at = ((hash >> 32) * self.buckets.len() as u64) >> 32;
-        &mut self.buckets[at as usize]
+    fn bucket(&mut self, Plot { hash, entry }: Plot) -> &mut [Option<Tombstone>; WAYS] {
+        let of_entry = self.buckets.len() / ENTRIES;
+        let within = ((hash >> 32) * of_entry as u64) >> 32;
+        &mut self.buckets[usize::from(entry) % ENTRIES * of_entry + within as usize]
     }
 }
 
@@ -98,19 +112,36 @@ mod tests {
         }
     }
 
+    fn at(hash: u64) -> Plot {
+        Plot { hash, entry: 7 }
+    }
+
     #[test]
     fn the_oldest_makes_room_and_the_same_session_stands_once() {
         let mut tombstones = Tombstones::new(1);
         for number in 1..=4u32 {
-            tombstones.bury(of(u64::from(number), 10 * number), 100);
+            tombstones.bury(7, of(u64::from(number), 10 * number), 100);
         }
-        tombstones.bury(of(2, 90), 100);
-        assert_eq!(tombstones.find(2).map(|record| record.ended_ms), Some(90));
-        tombstones.bury(of(5, 95), 100);
-        assert_eq!(tombstones.find(1), None, "the oldest");
-        assert!([2, 3, 4, 5].iter().all(|hash| tombstones.find(*hash).is_some()));
-        tombstones.forget(3);
-        assert_eq!(tombstones.find(3), None);
+        tombstones.bury(7, of(2, 90), 100);
+        assert_eq!(tombstones.find(at(2)).map(|record| record.ended_ms), Some(90));
+        tombstones.bury(7, of(5, 95), 100);
+        assert_eq!(tombstones.find(at(1)), None, "the oldest");
+        assert!([2, 3, 4, 5].iter().all(|hash| tombstones.find(at(*hash)).is_some()));
+        tombstones.forget(at(3));
+        assert_eq!(tombstones.find(at(3)), None);
+    }
+
+    #[test]
+    fn the_records_of_an_entry_make_room_for_no_others() {
+        let mut tombstones = Tombstones::new(1);
+        for number in 1..=4u32 {
+            tombstones.bury(7, of(u64::from(number), 10 * number), 100);
+        }
+        for entry in (0..REDIRECTION_ENTRIES).filter(|entry| *entry != 7) {
+            tombstones.bury(entry, of(5, 95), 100);
+        }
+        assert!((1..=4).all(|hash| tombstones.find(at(hash)).is_some()));
+        assert_eq!(tombstones.find(at(5)), None);
     }
 
     #[test]
@@ -118,10 +149,10 @@ mod tests {
         let mut tombstones = Tombstones::new(4);
         let (old, young) = (u32::MAX - 50, 10);
         for (hash, ended_ms) in [(1, old), (2, young), (3, young), (4, young)] {
-            tombstones.bury(of(hash, ended_ms), young);
+            tombstones.bury(7, of(hash, ended_ms), young);
         }
-        tombstones.bury(of(5, 20), 20);
-        assert_eq!(tombstones.find(1), None);
-        assert!(tombstones.find(2).is_some());
+        tombstones.bury(7, of(5, 20), 20);
+        assert_eq!(tombstones.find(at(1)), None);
+        assert!(tombstones.find(at(2)).is_some());
     }
 }

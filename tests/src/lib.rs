@@ -12,12 +12,15 @@
 )]
 
 pub mod appliance;
+pub mod frames;
 pub mod lab;
 pub mod process;
 pub mod program;
 pub mod repo;
+pub mod scene;
 pub mod wait;
 
 pub use appliance::{Appliance, Settings};
 pub use lab::{Lab, Namespace};
 pub use process::Running;
+pub use scene::{Scene, Tcp};

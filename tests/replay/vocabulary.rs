@@ -1,0 +1,186 @@
+//! Every reason of the vocabulary is given for something, and what that is stands here.
+
+use std::collections::BTreeMap;
+
+use sekisho_engine::port::Port;
+use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, arp, icmp, link_local, udp};
+
+use super::*;
+
+/// Reasons that only the appliance can give: they speak of rings, transmit queues, and of operators.
+const ONLY_AT_WORK: &[Reason] =
+    &[Reason::HandoffFull, Reason::TransmitFull, Reason::TooLong, Reason::EndOperator, Reason::EndShutdown];
+
+/// A scene for each reason in which it is given.
+fn scenes() -> Vec<Scene> {
+    let mut scenes = vec![
+        tcp_life(),
+        told_and_asked(),
+        tcp_odd(),
+        tcp_reset_and_reopened(),
+        others(),
+        protections(),
+        deploys(),
+        full(),
+    ];
+    for (reason, _, frame) in malformed::cases() {
+        let mut scene = lan_out();
+        scene.lan(frame).drops(reason);
+        scenes.push(scene);
+    }
+    scenes
+}
+
+fn tcp_life() -> Scene {
+    let (mut scene, mut web) = established();
+    let lost = web.client_says(b"x");
+    scene.lan(lost.clone()).follows(1);
+    scene.wan(icmp(ip(WAN), ip(LAN), 3, 4, [0; 4], &lost.ip())).passes(Reason::Related).of(1);
+    scene.lan(web.client(FIN | ACK)).follows(1);
+    scene.lan(web.client_says(b"late")).drops(Reason::TcpState).of(1);
+    web.next[0] = web.next[0].wrapping_sub(4);
+    scene.wan(web.server(FIN | ACK)).follows(1);
+    scene.lan(web.client(ACK)).follows(1);
+    let end_ms = scene.last_ms() + 30_000;
+    scene.ends(1, Reason::EndClosed, end_ms);
+    tick(&mut scene, end_ms);
+    scene
+}
+
+fn tcp_odd() -> Scene {
+    let (mut scene, mut web) = (lan_out(), web());
+    scene.lan(web.client(ACK)).drops(Reason::TcpNoSession);
+    scene.lan(web.client(SYN)).opens(1, "lan-out");
+    scene.lan(web.client_says(b"early")).drops(Reason::TcpHandshake).of(1);
+    scene.wan(web.from_server(&Segment::new(RST, 0, 0))).drops(Reason::TcpOutOfWindow).of(1);
+    scene.ends(1, Reason::EndHandshake, 30_001);
+    tick(&mut scene, 30_001);
+    scene
+}
+
+fn tcp_reset_and_reopened() -> Scene {
+    let (mut scene, mut web) = established();
+    scene.wan(web.server(RST)).follows(1);
+    scene.wan(web.server_says(b"x")).drops(Reason::TcpClosed).of(1);
+    scene.lan(web.client(SYN)).opens(2, "lan-out");
+    scene.ends_with_it(1, Reason::EndReopened);
+    scene.wan(web.from_server(&Segment::new(RST | ACK, 0, web.next[0]))).follows(2);
+    let end_ms = scene.last_ms() + 10_000;
+    scene.ends(2, Reason::EndReset, end_ms);
+    tick(&mut scene, end_ms);
+    scene
+}
+
+fn told_and_asked() -> Scene {
+    let policy = "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+rules: [{name: r, from: lan, to: wan, action: allow, timeout: {established: 1s, on_expiry: probe}}]
+";
+    let mut scene = Scene::new(policy);
+    let mut web = web();
+    web.opens(&mut scene, 1, "r");
+    for at_ms in [1001, 11_001, 21_001] {
+        scene.sends(Port::Lan, Reason::SendProbe, at_ms).sends(Port::Wan, Reason::SendProbe, at_ms);
+    }
+    scene.ends(1, Reason::EndUnanswered, 31_001);
+    for port in Port::ALL {
+        scene.sends(port, Reason::SendExpiryReset, 31_001);
+    }
+    scene.at_ms(40_000).lan(web.client(ACK)).drops(Reason::SessionExpired).of(1);
+    scene
+}
+
+fn others() -> Scene {
+    let policy = "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+rules:
+  - {name: no-web, from: lan, to: wan, service: tcp/80, action: reject}
+  - {name: no-dns, from: lan, to: wan, service: udp/53, action: drop}
+  - {name: out, from: lan, to: wan, action: allow}
+  - {name: routers, from: wan, to: lan, service: icmp/router-advertisement, action: allow}
+inspection: {non_ip: [arp, 0x8892], link_local: [lldp]}
+";
+    let mut scene = Scene::new(policy);
+    scene.lan(frames::tcp(at(LAN, 1), at(WAN, 80), SYN, 1, 0)).drops(Reason::RuleReject).by("no-web");
+    scene.answers(Port::Lan, Reason::SendReset);
+    scene.lan(udp(at(LAN, 1), at(WAN, 80), b"")).opens(1, "out");
+    scene.lan(udp(at(LAN, 1), at(WAN, 53), b"")).drops(Reason::RuleDrop).by("no-dns");
+    scene.lan(arp(1, ip(LAN), ip(WAN))).passes(Reason::Neighbour);
+    scene.lan(frames::ethernet(frames::MACS, &[], 0x8892, b"")).passes(Reason::NonIp);
+    scene.lan(frames::ethernet(frames::MACS, &[], 0x8893, b"")).drops(Reason::NonIpDenied);
+    scene.lan(frames::ethernet(frames::MACS, &[], 3, b"abc")).drops(Reason::LlcDenied);
+    scene.lan(link_local(0xe, 0x88cc)).passes(Reason::LinkLocal);
+    scene.lan(link_local(2, 0x8809)).drops(Reason::LinkLocalDenied);
+    let advertisement = icmp(ip("fe80::1"), ip("ff02::1"), 134, 0, [0; 4], &[0; 8]);
+    scene.wan(advertisement.clone().hop_limit(255)).passes(Reason::Stateless).by("routers");
+    scene.wan(advertisement).drops(Reason::NeighbourHopLimit);
+    scene.wan(frames::pong(ip(WAN), ip(LAN), 7, 1)).drops(Reason::IcmpNoSession);
+    scene.wan(icmp(ip(WAN), ip(LAN), 3, 1, [0; 4], b"")).drops(Reason::IcmpError);
+    scene.ends(1, Reason::EndIdle, 30_001);
+    scene.at_ms(60_000).lan(arp(1, ip(LAN), ip(WAN))).passes(Reason::Neighbour);
+    scene
+}
+
+fn protections() -> Scene {
+    let policy = "\
+version: 1
+defaults: {action: reject}
+zones: {lan: {port: lan, networks: [192.0.2.0/24]}, wan: {port: wan}}
+rules: []
+protections: {bogons: drop}
+";
+    let mut scene = Scene::new(policy);
+    scene.lan(udp(at("10.0.0.1", 1), at(WAN, 2), b"")).drops(Reason::Spoofed);
+    scene.lan(udp(at("127.0.0.1", 1), at(WAN, 2), b"")).drops(Reason::Bogon);
+    scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).drops(Reason::DefaultReject);
+    scene.answers(Port::Lan, Reason::SendUnreachable);
+    scene
+}
+
+fn deploys() -> Scene {
+    let with = |action| {
+        format!(
+            "version: 1\nzones: {{lan: {{port: lan}}, wan: {{port: wan}}}}\nrules: [{{name: r, from: lan, to: wan, action: {action}}}]\ninspection: {{sessions_on_deploy: rematch}}\n"
+        )
+    };
+    let mut scene = Scene::new(&with("allow"));
+    scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).opens(1, "r");
+    scene.at_ms(1).deploys(&with("drop"));
+    scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).drops(Reason::PolicyChanged).of(1);
+    scene.ends_with_it(1, Reason::EndPolicy);
+    tick(&mut scene, 2);
+    scene
+}
+
+/// One place in the table: full for everybody else. Only for one worker, since each has a table of its own.
+fn full() -> Scene {
+    let mut scene = lan_out().sessions_max(1);
+    scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).opens(1, "lan-out");
+    scene.lan(udp(at(LAN, 2), at(WAN, 2), b"")).opens(2, "lan-out");
+    scene.ends_with_it(1, Reason::EndEvicted);
+    scene.wan(udp(at(WAN, 2), at(LAN, 2), b"")).follows(2);
+    scene.lan(udp(at(LAN, 3), at(WAN, 2), b"")).drops(Reason::TableFull).by("lan-out");
+    scene
+}
+
+#[test]
+fn every_reason_is_given_somewhere() {
+    let mut given: BTreeMap<&str, u64> = BTreeMap::new();
+    for scene in scenes() {
+        for (reason, count) in scene.plays_alone().summary.reasons {
+            *given.entry(reason).or_default() += count;
+        }
+    }
+    let (mut missing, mut unexpected) = (Vec::new(), Vec::new());
+    for reason in Reason::ALL {
+        match (given.contains_key(reason.name()), ONLY_AT_WORK.contains(reason)) {
+            (false, false) => missing.push(reason.name()),
+            (true, true) => unexpected.push(reason.name()),
+            _ => {}
+        }
+    }
+    assert!(missing.is_empty(), "no scene gives these reasons: {missing:?}; add one");
+    assert!(unexpected.is_empty(), "given in a replay, and listed as not: {unexpected:?}");
+}

@@ -326,6 +326,8 @@ pub struct CountersOfWorker {
     pub busy_turns: u64,
     /// Batches of frames that it worked through.
     pub bursts: u64,
+    /// Frames that it received from devices.
+    pub received: u64,
     /// Seconds in turns that found frames.
     pub busy_seconds: f64,
     /// Seconds in all turns.

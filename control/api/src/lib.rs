@@ -21,7 +21,9 @@ pub use answer::{
     SessionCount, SessionPage, SessionsByState, Status, WorkerStatus,
 };
 pub use client::{Client, ClientError};
-pub use request::{Deploy, DropFilter, ListDrops, ListSessions, Request, SessionFilter};
+pub use request::{
+    Deploy, DropFilter, DropPageQuery, ListDrops, ListSessions, Request, SessionFilter, SessionPageQuery,
+};
 pub use words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState, WordError};
 
 /// Where the socket is, where nothing is said.

@@ -1,5 +1,8 @@
 //! How listings look: columns for people, JSON for programs. Only makes text; the commands print it.
 
+use std::net::{IpAddr, SocketAddr};
+
+use sekisho_api::FiveTuple;
 use serde::Serialize;
 
 /// Rows under a heading, in columns as wide as their widest cell.
@@ -52,6 +55,49 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// A number as a person reads it: `999`, `12.3k`, `4.56M`, in powers of ten.
+pub(crate) fn amount(number: u64) -> String {
+    let mut value = number as f64;
+    for unit in ["", "k", "M", "G", "T", "P"] {
+        // Three digits are enough, and 999.96 would be written as 1000.
+        if value < 999.5 {
+            return match (unit, value) {
+                ("", _) => number.to_string(),
+                (_, ..9.995) => format!("{value:.2}{unit}"),
+                (_, ..99.95) => format!("{value:.1}{unit}"),
+                _ => format!("{value:.0}{unit}"),
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.0}E")
+}
+
+/// The source with its port, or with the identifier of an ICMP query.
+pub(crate) fn source(tuple: &FiveTuple) -> String {
+    end(tuple.source, tuple.source_port, tuple.icmp_id.map(|id| format!(" id {id}")))
+}
+
+/// The destination with its port, or with the type of an ICMP message.
+pub(crate) fn destination(tuple: &FiveTuple) -> String {
+    end(tuple.destination, tuple.destination_port, tuple.icmp_type.map(|kind| format!(" type {kind}")))
+}
+
+fn end(address: IpAddr, port: Option<u16>, note: Option<String>) -> String {
+    match port {
+        Some(port) => SocketAddr::new(address, port).to_string(),
+        None => address.to_string() + &note.unwrap_or_default(),
+    }
+}
+
+/// `vlan 20`, `vlan 20.30` with two tags, nothing without.
+pub(crate) fn vlans(vlans: &[u16]) -> String {
+    match vlans {
+        [] => String::new(),
+        vlans => format!("vlan {}", vlans.iter().map(u16::to_string).collect::<Vec<_>>().join(".")),
+    }
+}
+
 /// A span as a person reads it: `2d3h`, `4m20s`, `1.5s`; two units are enough.
 pub(crate) fn span(seconds: f64) -> String {
     let whole =
@@ -85,5 +131,11 @@ mod tests {
     fn spans_have_two_units() {
         let printed = [0.0, 1.25, 59.0, 61.0, 7_440.0, 200_000.0].map(span);
         assert_eq!(printed, ["0.0s", "1.2s", "59s", "1m1s", "2h4m", "2d7h"]);
+    }
+
+    #[test]
+    fn amounts_have_three_digits() {
+        let printed = [0, 999, 1_000, 12_345, 999_499, 999_999, 4_560_000_000].map(amount);
+        assert_eq!(printed, ["0", "999", "1.00k", "12.3k", "999k", "1.00M", "4.56G"]);
     }
 }

@@ -1,12 +1,15 @@
 //! The commands, one module each. Only these and `main` print.
 
 mod check;
+mod counters;
 mod deploy;
+mod drops;
 mod explain;
 mod reasons;
 mod remote;
 mod replay;
 mod run;
+mod sessions;
 mod status;
 
 use std::io::{self, Write};
@@ -24,6 +27,12 @@ pub(crate) enum Command {
     Deploy(deploy::Args),
     /// Show what the running appliance is and how it is
     Status(status::Args),
+    /// List, count or end the live sessions of the running appliance
+    Sessions(sessions::Args),
+    /// Show what the running appliance has counted since its start
+    Counters(counters::Args),
+    /// Show the last frames that the running appliance dropped, and why
+    Drops(drops::Args),
     /// Validate policy files, and warn of what their author probably does not mean
     Check(check::Args),
     /// Tell which rule decides a packet and why, rule by rule
@@ -40,6 +49,9 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Run(args) => run::run(&args),
         Command::Deploy(args) => deploy::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
+        Command::Counters(args) => counters::run(&args),
+        Command::Drops(args) => drops::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),

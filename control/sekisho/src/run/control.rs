@@ -205,3 +205,7 @@ impl Clock {
         offset.checked_add(SignedDuration::from_nanos(nanos)).unwrap_or(Timestamp::MAX)
     }
 }
+
+#[cfg(test)]
+#[path = "control/tests.rs"]
+mod tests;

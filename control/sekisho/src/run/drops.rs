@@ -32,6 +32,12 @@ impl DropRing {
         self.last += 1;
     }
 
+    /// Drops that are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.ring.len()
+    }
+
     /// Those that fit, oldest first: the newest so many.
     pub(crate) fn list(&self, list: &api::ListDrops) -> Result<api::Drops, api::Fault> {
         let filter = &list.filter;
@@ -99,3 +105,7 @@ fn drop_of(number: u64, record: &Record, filter: &api::DropFilter) -> Option<api
         ended: packet.ended.as_ref().map(|ended| convert::ended(ended, record.ended_rule.as_deref())),
     })
 }
+
+#[cfg(test)]
+#[path = "drops/tests.rs"]
+mod tests;

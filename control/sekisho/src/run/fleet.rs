@@ -132,3 +132,7 @@ impl Fleet {
         self.workers.iter().map(|worker| worker.engine.sessions_live()).sum()
     }
 }
+
+#[cfg(test)]
+#[path = "fleet/tests.rs"]
+mod tests;

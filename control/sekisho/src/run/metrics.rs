@@ -95,6 +95,7 @@ metrics! {
     WORKER_TURNS = Counter "sekisho_worker_turns_total" ["worker"] "Turns of a worker's loop.";
     WORKER_BUSY_TURNS = Counter "sekisho_worker_busy_turns_total" ["worker"] "Turns that found frames.";
     WORKER_BURSTS = Counter "sekisho_worker_bursts_total" ["worker"] "Batches of frames that a worker has worked through.";
+    WORKER_PACKETS = Counter "sekisho_worker_received_packets_total" ["worker"] "Frames that a worker received from devices.";
     HANDED_OVER = Counter "sekisho_worker_handed_over_packets_total" ["worker"] "Frames that a worker received and handed over to the owner of their session.";
     HANDED_IN = Counter "sekisho_worker_handed_in_packets_total" ["worker"] "Frames that a worker took from others.";
     EVENTS_LOST = Counter "sekisho_events_lost_total" ["worker"] "Starts and ends of sessions and drops that a worker could not report for want of room.";

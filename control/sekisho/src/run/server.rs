@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -158,10 +158,18 @@ async fn respond(
 
 async fn read(request: hyper::Request<Incoming>) -> Result<api::Request, api::Fault> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, api::BODY_BYTES_MAX).collect().await.map_err(|error| {
-        let message =
-            format!("the body cannot be read, or is longer than {} bytes: {error}", api::BODY_BYTES_MAX);
+    let too_large = || {
+        let message = format!("the body is longer than {} bytes", api::BODY_BYTES_MAX);
         api::Fault::new(api::FaultKind::TooLarge, message)
+    };
+    if body.size_hint().lower() > api::BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = Limited::new(body, api::BODY_BYTES_MAX).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return too_large();
+        }
+        api::Fault::new(api::FaultKind::BadRequest, format!("the body cannot be read: {error}"))
     })?;
     let query = head.uri.query().unwrap_or_default();
     api::Request::decode(&head.method, head.uri.path(), query, &body.to_bytes())
@@ -174,3 +182,7 @@ fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response<Full<Byt
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+#[path = "server/tests.rs"]
+mod tests;

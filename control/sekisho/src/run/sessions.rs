@@ -150,3 +150,7 @@ fn silent(worker: usize) -> api::Fault {
     let message = format!("worker {worker} does not answer");
     api::Fault::new(api::FaultKind::Failed, message)
 }
+
+#[cfg(test)]
+#[path = "sessions/tests.rs"]
+mod tests;

@@ -154,6 +154,7 @@ fn of_worker(worker: u16, shared: &sekisho_worker::shared::WorkerShared) -> api:
         turns: counters.turns.get(),
         busy_turns: counters.busy_turns.get(),
         bursts: counters.bursts.get(),
+        received: counters.received.iter().map(|count| count.packets.get()).sum(),
         busy_seconds: counters.busy_nanos.get() as f64 / 1e9,
         total_seconds: counters.total_nanos.get() as f64 / 1e9,
         handed_over: counters.handed_over.get(),

@@ -124,6 +124,9 @@ fn workers(page: &Page, control: &Control) -> Done {
     add(&WORKER_TURNS, &|one| one.counters.turns.get() as f64)?;
     add(&WORKER_BUSY_TURNS, &|one| one.counters.busy_turns.get() as f64)?;
     add(&WORKER_BURSTS, &|one| one.counters.bursts.get() as f64)?;
+    let received =
+        |one: &WorkerShared| one.counters.received.iter().map(|count| count.packets.get()).sum::<u64>();
+    add(&WORKER_PACKETS, &|one| received(one) as f64)?;
     add(&HANDED_OVER, &|one| one.counters.handed_over.get() as f64)?;
     add(&HANDED_IN, &|one| one.counters.handed_in.get() as f64)?;
     add(&EVENTS_LOST, &|one| one.counters.events_lost.get() as f64)?;

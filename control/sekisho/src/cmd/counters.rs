@@ -1,0 +1,120 @@
+//! `sekisho counters`: what the running appliance has counted since its start.
+
+use sekisho_api::{Counters, CountersOfWorker};
+
+use super::remote::{Remote, failure};
+use crate::failure::Outcome;
+use crate::output::{Table, amount, json};
+
+/// What the command line says.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Show reasons that never happened, too
+    #[arg(long)]
+    zeros: bool,
+    /// Print one JSON document, zeros included
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let counters = args.remote.connect()?.counters().map_err(failure)?;
+    super::print(&if args.json { json(&counters)? } else { text(&counters, args.zeros) })
+}
+
+fn text(counters: &Counters, zeros: bool) -> String {
+    let tables =
+        [ports(counters), reasons(counters, zeros), rules(counters), sessions(counters), workers(counters)];
+    let tables: Vec<_> = tables.iter().flatten().map(Table::to_text).collect();
+    let lines = (counters.log_lines_written, counters.log_lines_lost);
+    tables.join("\n") + &format!("\nflow log: {} lines written, {} lost\n", lines.0, lines.1)
+}
+
+fn ports(counters: &Counters) -> Option<Table> {
+    let mut table = Table::new([
+        "PORT",
+        "RECEIVED",
+        "BYTES",
+        "SENT",
+        "BYTES",
+        "SUSPICIOUS",
+        "MISSED",
+        "RX ERRORS",
+        "TX ERRORS",
+    ]);
+    let told = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    for port in &counters.ports {
+        table.row([
+            port.port.to_string(),
+            port.received.packets.to_string(),
+            amount(port.received.bytes),
+            port.sent.packets.to_string(),
+            amount(port.sent.bytes),
+            port.suspicious.to_string(),
+            told(port.device_missed),
+            told(port.device_receive_errors),
+            told(port.device_transmit_errors),
+        ]);
+    }
+    Some(table)
+}
+
+fn reasons(counters: &Counters, zeros: bool) -> Option<Table> {
+    let mut table = Table::new(["REASON", "KIND", "COUNT"]);
+    let shown: Vec<_> = counters.reasons.iter().filter(|reason| zeros || reason.count > 0).collect();
+    for reason in &shown {
+        table.row([reason.reason.clone(), reason.kind.clone(), reason.count.to_string()]);
+    }
+    (!shown.is_empty()).then_some(table)
+}
+
+fn rules(counters: &Counters) -> Option<Table> {
+    let mut table = Table::new(["RULE", "HITS", "CUT IDLE", "SPOKE AGAIN"]);
+    for rule in &counters.rules {
+        let counts = [rule.hits, rule.cut_idle, rule.spoke_again].map(|count| count.to_string());
+        let [hits, cut_idle, spoke_again] = counts;
+        table.row([rule.rule.clone(), hits, cut_idle, spoke_again]);
+    }
+    (!counters.rules.is_empty()).then_some(table)
+}
+
+fn sessions(counters: &Counters) -> Option<Table> {
+    let mut table = Table::new(["PROTOCOL", "STATE", "SESSIONS"]);
+    for one in &counters.sessions {
+        table.row([one.protocol.clone(), one.state.to_string(), one.sessions.to_string()]);
+    }
+    (!counters.sessions.is_empty()).then_some(table)
+}
+
+fn workers(counters: &Counters) -> Option<Table> {
+    let mut table = Table::new([
+        "WORKER",
+        "SESSIONS",
+        "BUSY",
+        "FRAMES/BURST",
+        "HANDED OVER",
+        "HANDED IN",
+        "EVENTS LOST",
+        "FRAMES LOST",
+    ]);
+    for worker in &counters.workers {
+        table.row([
+            worker.worker.to_string(),
+            worker.sessions.to_string(),
+            format!("{:.1} %", busy_share(worker) * 100.0),
+            format!("{:.1}", (worker.received + worker.handed_in) as f64 / worker.bursts.max(1) as f64),
+            worker.handed_over.to_string(),
+            worker.handed_in.to_string(),
+            worker.events_lost.to_string(),
+            worker.own_frames_lost.to_string(),
+        ]);
+    }
+    Some(table)
+}
+
+fn busy_share(worker: &CountersOfWorker) -> f64 {
+    if worker.total_seconds > 0.0 { worker.busy_seconds / worker.total_seconds } else { 0.0 }
+}

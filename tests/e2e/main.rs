@@ -15,6 +15,7 @@ mod programs;
 mod refuse;
 mod scan;
 mod servers;
+mod table;
 mod vlan;
 mod workers;
 

@@ -64,11 +64,22 @@ impl Appliance {
     /// Starts an appliance and waits until it answers.
     #[must_use]
     pub fn with(lab: &Lab, settings: &Settings) -> Self {
+        Self::between(&[lab.device("lan"), lab.device("wan")], settings)
+    }
+
+    /// Starts an appliance on any two devices, LAN first, with one worker.
+    #[must_use]
+    pub fn on(devices: &[String; 2], policy: &str, sessions_max: u32) -> Self {
+        let settings = Settings { policy: policy.to_owned(), sessions_max, ..Settings::default() };
+        Self::between(devices, &settings)
+    }
+
+    fn between(devices: &[String; 2], settings: &Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let metrics = free_address();
         std::fs::write(folder.path().join("policy.yaml"), &settings.policy).expect("the policy is written");
         let file = folder.path().join("appliance.yaml");
-        std::fs::write(&file, appliance_file(lab, settings, folder.path(), &metrics))
+        std::fs::write(&file, appliance_file(devices, settings, folder.path(), &metrics))
             .expect("the file is written");
         Self::run(folder, metrics)
     }
@@ -263,7 +274,7 @@ impl Drop for Appliance {
     }
 }
 
-fn appliance_file(lab: &Lab, settings: &Settings, folder: &Path, metrics: &str) -> String {
+fn appliance_file(devices: &[String; 2], settings: &Settings, folder: &Path, metrics: &str) -> String {
     let folder = folder.display();
     format!(
         "version: 1
@@ -279,8 +290,8 @@ metrics: {metrics}
 logs: {{file: {folder}/flows.jsonl}}
 poll: adaptive
 ",
-        lan = lab.device("lan"),
-        wan = lab.device("wan"),
+        lan = devices[0],
+        wan = devices[1],
         workers = settings.workers,
         sessions_max = settings.sessions_max,
     )

@@ -15,6 +15,7 @@ mod tcp_close;
 mod time;
 mod timeouts;
 mod vocabulary;
+mod workers;
 
 use std::net::{IpAddr, SocketAddr};
 

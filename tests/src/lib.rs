@@ -18,6 +18,7 @@ pub mod process;
 pub mod program;
 pub mod repo;
 pub mod scene;
+pub mod traffic;
 pub mod wait;
 
 pub use appliance::{Appliance, Settings};

@@ -184,8 +184,8 @@ fn figures(summary: &Summary) -> String {
     let Summary { frames, forwarded, dropped, sent, sessions_begun, sessions_live, .. } = summary;
     let duration = Duration::from_nanos(summary.duration_ns);
     let mut text = format!(
-        "{frames} frames in {duration}: {forwarded} forwarded, {dropped} dropped, {sent} sent by the appliance itself\n\
-         {sessions_begun} sessions began, {sessions_live} live at the end\n"
+        "frames: {frames} in {duration}, {forwarded} forwarded, {dropped} dropped, {sent} sent by the appliance itself\n\
+         sessions: {sessions_begun} began, {sessions_live} live at the end\n"
     );
     let mut reasons = Table::new(["KIND", "REASON", "COUNT"]);
     for (name, count) in &summary.reasons {

@@ -1,0 +1,117 @@
+//! A session table of few places: full is a normal state, with a rule.
+
+use sekisho_engine::reason::Reason;
+use sekisho_tests::frames::{ACK, FIN, SYN, udp};
+use sekisho_tests::scene::{LAN_OUT, Scene, Tcp};
+
+const LAN: &str = "192.0.2.10";
+const WAN: &str = "203.0.113.53";
+
+fn at(address: &str, port: u16) -> std::net::SocketAddr {
+    format!("{address}:{port}").parse().unwrap()
+}
+
+fn connection(port: u16) -> Tcp {
+    Tcp::new(at(LAN, port), at(WAN, 443))
+}
+
+/// A table of `places`, full of established connections.
+fn full_of_established(places: u32) -> (Scene, Vec<Tcp>) {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(places);
+    let mut connections = Vec::new();
+    for number in 1..=places {
+        let mut tcp = connection(40_000 + u16::try_from(number).unwrap());
+        tcp.opens(&mut scene, u64::from(number), "lan-out");
+        connections.push(tcp);
+    }
+    (scene, connections)
+}
+
+#[test]
+fn the_oldest_half_open_session_makes_room() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(3);
+    let mut established = connection(1);
+    established.opens(&mut scene, 1, "lan-out");
+    scene.lan(connection(2).client(SYN)).opens(2, "lan-out");
+    scene.lan(udp(at(LAN, 3), at(WAN, 53), b"?")).opens(3, "lan-out");
+    // The table is full: the SYN was there before the datagram.
+    scene.lan(connection(4).client(SYN)).opens(4, "lan-out");
+    scene.ends_with_it(2, Reason::EndEvicted);
+    scene.lan(udp(at(LAN, 5), at(WAN, 53), b"?")).opens(5, "lan-out");
+    scene.ends_with_it(3, Reason::EndEvicted);
+    // What comes for the evicted is told so; the established one is untouched.
+    scene.wan(udp(at(WAN, 53), at(LAN, 3), b"!")).drops(Reason::SessionExpired).of(3);
+    scene.wan(established.server_says(b"x")).follows(1);
+    scene.plays_alone();
+}
+
+#[test]
+fn established_sessions_never_make_room_for_a_newcomer() {
+    let (mut scene, mut connections) = full_of_established(4);
+    for port in 1..20 {
+        scene.lan(connection(port).client(SYN)).drops(Reason::TableFull).by("lan-out");
+        scene.lan(udp(at(LAN, port), at(WAN, 53), b"?")).drops(Reason::TableFull).by("lan-out");
+    }
+    for (number, connection) in connections.iter_mut().enumerate() {
+        scene.wan(connection.server_says(b"alive")).follows(number as u64 + 1);
+    }
+    assert!(scene.plays_alone().summary.table_was_full);
+}
+
+#[test]
+fn a_session_that_was_answered_is_not_half_open() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(1);
+    scene.lan(udp(at(LAN, 1), at(WAN, 53), b"?")).opens(1, "lan-out");
+    scene.wan(udp(at(WAN, 53), at(LAN, 1), b"!")).follows(1);
+    scene.lan(udp(at(LAN, 2), at(WAN, 53), b"?")).drops(Reason::TableFull).by("lan-out");
+    scene.plays_alone();
+}
+
+#[test]
+fn a_place_is_free_when_its_session_ended() {
+    let (mut scene, mut connections) = full_of_established(2);
+    let first = &mut connections[0];
+    scene.lan(first.client(FIN | ACK)).follows(1);
+    scene.wan(first.server(FIN | ACK)).follows(1);
+    scene.lan(first.client(ACK)).follows(1);
+    let end_ms = scene.last_ms() + 30_000;
+    // Closed, but its place is taken until the time to wait is over.
+    scene.lan(connection(7).client(SYN)).drops(Reason::TableFull).by("lan-out");
+    scene.ends(1, Reason::EndClosed, end_ms);
+    scene.at_ms(end_ms).lan(connection(7).client(SYN)).opens(3, "lan-out");
+    scene.lan(connection(8).client(SYN)).opens(4, "lan-out");
+    scene.ends_with_it(3, Reason::EndEvicted);
+    scene.plays_alone();
+}
+
+#[test]
+fn a_new_connection_on_a_closed_five_tuple_needs_no_other_place() {
+    let (mut scene, mut connections) = full_of_established(1);
+    let only = &mut connections[0];
+    scene.lan(only.client(FIN | ACK)).follows(1);
+    scene.wan(only.server(FIN | ACK)).follows(1);
+    scene.lan(only.client(ACK)).follows(1);
+    only.next = [77, 99];
+    scene.lan(only.client(SYN)).opens(2, "lan-out");
+    scene.ends_with_it(1, Reason::EndReopened);
+    scene.wan(only.server(SYN | ACK)).follows(2);
+    scene.plays_alone();
+}
+
+#[test]
+fn a_flood_of_syns_leaves_the_established_alone() {
+    let (mut scene, mut connections) = full_of_established(8);
+    scene = scene.sessions_max(16);
+    let mut number = 8;
+    for port in 0..200u16 {
+        number += 1;
+        scene.lan(connection(1000 + port).client(SYN)).opens(number, "lan-out");
+        if number > 16 {
+            scene.ends_with_it(number - 8, Reason::EndEvicted);
+        }
+    }
+    for (number, connection) in connections.iter_mut().enumerate() {
+        scene.lan(connection.client_says(b"still here")).follows(number as u64 + 1);
+    }
+    scene.plays_alone();
+}

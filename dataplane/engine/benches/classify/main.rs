@@ -64,8 +64,8 @@ fn main() -> std::io::Result<()> {
 fn names() -> impl Iterator<Item = String> {
     ["1k", "10k", "100k"].into_iter().flat_map(|size| {
         [
-            "acl-v4", "fw-v4", "ipc-v4", "hard-v4", "acl-v6", "fw-v6", "ipc-v6", "hard-v6", "feed", "nested",
-            "tangled",
+            "acl-v4", "fw-v4", "ipc-v4", "hard-v4", "acl-v6", "fw-v6", "ipc-v6", "hard-v6", "objects",
+            "feed", "nested", "tangled",
         ]
         .into_iter()
         .map(move |kind| format!("{kind}-{size}"))
@@ -85,6 +85,7 @@ fn case(name: String) -> Case {
         Some("fw") => sets::classbench(Style::Fw, version, count, PACKETS, 1),
         Some("ipc") => sets::classbench(Style::Ipc, version, count, PACKETS, 1),
         Some("hard") => sets::classbench(Style::Hard, version, count, PACKETS, 1),
+        Some("objects") => sets::objects(count, PACKETS, 1),
         Some("feed") => with_feed(count, &mut random),
         Some("nested") => (sets::nested(count as u32), sets::noise(PACKETS, &mut random)),
         _ => (sets::tangled(count as u32, &mut random), sets::noise(PACKETS, &mut random)),

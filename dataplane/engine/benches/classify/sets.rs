@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use sekisho_engine::policy::{
     Action, AddressSet, AddressSetId, Inspection, LogLevel, Protections, Protocols, Query, Rule, Ruleset,
-    ServiceMatch, SpoofingMode, Timeouts, TimeoutsId,
+    ServiceMatch, SpoofingMode, Timeouts, TimeoutsId, ZoneId,
 };
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -246,6 +246,83 @@ fn address_set(version: Version, (bits, length): Prefix) -> AddressSet {
         Version::V4 => AddressSet::new(vec![(bits >> 96) as u32..=(last >> 96) as u32], vec![]),
         Version::V6 => AddressSet::new(vec![], vec![bits..=last]),
     }
+}
+
+/// What administrators write: `count` rules between a dozen zones, over groups of networks and hosts and lists of
+/// services that many rules share. The packets are made as those of [`classbench`].
+pub fn objects(count: usize, packets: usize, seed: u64) -> (Ruleset, Vec<Query>) {
+    const ZONES: u64 = 12;
+    let mut random = Random(seed);
+    let network = |random: &mut Random| {
+        let bits = u128::from(0x0a00_0000 | random.below(1 << 24)) << 96;
+        prefix(bits, *random.choose(&[24, 24, 28, 32, 32, 32, 32]))
+    };
+    let groups: Vec<AddressSet> = (0..(count / 20).max(10))
+        .map(|_| {
+            let size = *random.choose(&[1, 1, 1, 2, 3, 5, 10, 30]);
+            let ranges = (0..size).flat_map(|_| address_set(Version::V4, network(&mut random)).v4);
+            AddressSet::new(ranges.collect(), vec![])
+        })
+        .collect();
+    let lists: Vec<Vec<ServiceMatch>> = (0..(count / 50).max(10))
+        .map(|_| {
+            let size = *random.choose(&[1, 1, 2, 3, 6]);
+            let service = |_| {
+                let port =
+                    if random.chance(80) { *random.choose(&WELL_KNOWN) } else { random.within(1..=9999) };
+                let last = if random.chance(10) { port + random.within(1..=500) } else { port };
+                let protocol = Some(*random.choose(&[TCP, TCP, UDP]));
+                ServiceMatch { family: Protocols::Both, protocol, selector: port..=last }
+            };
+            (0..size).map(service).collect()
+        })
+        .collect();
+    let zone = |random: &mut Random| ZoneId(random.below(ZONES) as u16);
+    let rules: Vec<Rule> = (0..count)
+        .map(|number| {
+            let mut group = |percent| {
+                random.chance(percent).then(|| AddressSetId(random.below(groups.len() as u64) as u32))
+            };
+            let (source, destination) = (group(80), group(90));
+            Rule {
+                from: random.chance(80).then(|| vec![zone(&mut random)]),
+                to: random.chance(80).then(|| vec![zone(&mut random), zone(&mut random)]),
+                source,
+                destination,
+                services: Some(random.choose(&lists).clone()),
+                ..rule(number)
+            }
+        })
+        .collect();
+    let trace = (0..packets)
+        .map(|_| {
+            let rule = random.choose(&rules).clone();
+            let mut address = |set: Option<AddressSetId>| {
+                let range = set
+                    .filter(|_| random.chance(95))
+                    .map_or(0..=u32::MAX, |set| random.choose(&groups[set.0 as usize].v4).clone());
+                let size = u64::from(range.end() - range.start()) + 1;
+                IpAddr::V4(Ipv4Addr::from_bits(range.start() + random.below(size) as u32))
+            };
+            let (source, destination) = (address(rule.source), address(rule.destination));
+            let service = random.choose(rule.services.as_deref().unwrap_or_default()).clone();
+            let mut pick = |zones: Option<Vec<ZoneId>>| {
+                Some(match zones {
+                    Some(zones) => *random.choose(&zones),
+                    None => zone(&mut random),
+                })
+            };
+            Query {
+                from: pick(rule.from),
+                to: pick(rule.to),
+                source,
+                destination,
+                protocol: service.protocol.unwrap_or(TCP),
+                selector: random.within(service.selector),
+            }
+        })
+        .collect();
+    (ruleset(groups, rules), trace)
 }
 
 /// A feed: `count` prefixes of 24 to 32 bits, anywhere.

@@ -28,6 +28,14 @@ fn classbench_like_sets_are_exact() {
 }
 
 #[test]
+fn policies_of_groups_and_zones_are_exact() {
+    let (ruleset, packets) = sets::objects(3_000, 4_000, 8);
+    let classifier = Classifier::build(&ruleset);
+    let hits = assert_exact(&ruleset, &classifier, &packets);
+    assert!((70..=99).contains(&hits), "{hits} % hits");
+}
+
+#[test]
 fn a_hundred_thousand_rules_fit_in_30_mb() {
     for style in [Style::Acl, Style::Fw, Style::Ipc, Style::Hard] {
         let (ruleset, packets) = sets::classbench(style, Version::V4, 100_000, 300, 11);

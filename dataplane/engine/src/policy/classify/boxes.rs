@@ -8,13 +8,7 @@ use super::zones::Allowed;
 use crate::policy::ruleset::Ruleset;
 
 /// Boxes that a rule may have in a list. A rule whose sets need more has runs of them joined, and gets a check.
-const BOXES_MAX: usize = 16;
-/// Entries that the trees of single fields may have: this many a rule and [`ENTRIES_SPARE`]. The rules that would
-/// need most go without, and to the rest.
-const ENTRIES_PER_RULE: usize = 8;
-/// So that small policies need not save.
-const ENTRIES_SPARE: usize = 4096;
-
+const BOXES_MAX: usize = 6;
 /// A field with the sets that rules ask for.
 #[derive(Debug)]
 pub(super) struct Field<'a> {
@@ -117,15 +111,17 @@ impl<'a> Field<'a> {
 /// The boxes of each tree in the order of their rules: those of the three fields, and the rest.
 pub(super) type Boxes = [Vec<Entry>; FIELDS + 1];
 
-/// Makes the boxes of all rules.
+/// Makes the boxes of all rules. The trees of single fields may have up to `budget` entries; the rules that would need
+/// most go without, and to the rest.
 pub(super) fn compile(
     ruleset: &Ruleset,
     specs: &[Spec],
     allowed: &[Allowed],
     fields: &[Field<'_>; FIELDS],
-    checks: &mut Checks,
-) -> Boxes {
-    let trees = assign(specs, fields);
+    budget: usize,
+) -> (Boxes, Checks) {
+    let trees = assign(specs, fields, budget);
+    let mut checks = Checks::default();
     let mut boxes = Boxes::default();
     let mut runs: [Vec<Run>; FIELDS] = Default::default();
     for (spec, tree) in specs.iter().zip(trees) {
@@ -150,7 +146,7 @@ pub(super) fn compile(
             }
         }
     }
-    boxes
+    (boxes, checks)
 }
 
 /// How many runs of each field a rule may keep in `tree`: in the field by which the tree is entered all, in the others
@@ -168,7 +164,7 @@ fn limits(spec: &Spec, fields: &[Field<'_>; FIELDS], tree: usize) -> [usize; FIE
 
 /// Finds for each rule its tree: that of the field in which it takes the fewest entries; if that is several, the one
 /// where it shares its lists with the fewest other rules.
-fn assign(specs: &[Spec], fields: &[Field<'_>; FIELDS]) -> Vec<usize> {
+fn assign(specs: &[Spec], fields: &[Field<'_>; FIELDS], budget: usize) -> Vec<usize> {
     let mut trees = vec![REST; specs.len()];
     let mut costs: Vec<(usize, usize, usize)> = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
@@ -184,7 +180,7 @@ fn assign(specs: &[Spec], fields: &[Field<'_>; FIELDS]) -> Vec<usize> {
         }
     }
     costs.sort_unstable();
-    let mut left = specs.len() * ENTRIES_PER_RULE + ENTRIES_SPARE;
+    let mut left = budget;
     for (cost, index, field) in costs {
         let Some(after) = left.checked_sub(cost) else { break };
         left = after;

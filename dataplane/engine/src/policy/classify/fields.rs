@@ -156,13 +156,13 @@ fn names_no_zone(rule: &Rule) -> bool {
 /// The address sets of one field in the order in which rules name them.
 struct AddressSets<'a, F: Family> {
     ruleset: &'a Ruleset,
-    number_of: HashMap<AddressSetId, u32, FixedState>,
+    number_of: Vec<Option<u32>>,
     sets: Vec<&'a [RangeInclusive<F::Address>]>,
 }
 
 impl<'a, F: Family> AddressSets<'a, F> {
     fn new(ruleset: &'a Ruleset) -> Self {
-        Self { ruleset, number_of: HashMap::default(), sets: Vec::new() }
+        Self { ruleset, number_of: vec![None; ruleset.address_sets.len()], sets: Vec::new() }
     }
 
     /// The set's number; `Some(None)` if it holds every address, `None` if it holds none.
@@ -176,7 +176,7 @@ impl<'a, F: Family> AddressSets<'a, F> {
             return Some(None);
         }
         let next = u32::try_from(self.sets.len()).expect("at most one set a rule");
-        Some(Some(*self.number_of.entry(id).or_insert_with(|| {
+        Some(Some(*self.number_of[id.0 as usize].get_or_insert_with(|| {
             self.sets.push(ranges);
             next
         })))

@@ -66,7 +66,7 @@ pub(super) struct Entry {
     /// Classes by field.
     pub(super) ranges: [Run; FIELDS],
     /// Bits of zones that it does not match.
-    pub(super) forbidden: u16,
+    pub(super) forbidden: u32,
     /// The rule; or, with [`CHECK`], a check.
     pub(super) identity: u32,
 }
@@ -74,9 +74,11 @@ pub(super) struct Entry {
 /// Sends a packet one of 17 ways.
 #[derive(Clone, Debug)]
 pub(super) struct Node<C: Class> {
-    /// The field.
+    /// The field; [`FIELDS`] for zones.
     pub(super) field: usize,
-    /// Sorted: the last class of each child but the last.
+    /// The bits of the zones of one side.
+    pub(super) side: C,
+    /// Sorted: the last class (or bits of zones) of each child but the last.
     pub(super) borders: [C::Border; NODE_KEYS],
     pub(super) children: [Reference; NODE_KEYS + 1],
 }
@@ -158,7 +160,9 @@ impl<C: Class> Forest<C> {
                 break;
             }
             let node = &self.nodes[(reference.0 & !NODE) as usize];
-            let way = C::Border::below(&node.borders, point.classes[node.field].order());
+            let zones = point.zones.and(node.side);
+            let value = point.classes.get(node.field).copied().unwrap_or(zones);
+            let way = C::Border::below(&node.borders, value.order());
             reference = node.children[way];
         }
         reference

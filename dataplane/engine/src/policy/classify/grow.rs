@@ -10,41 +10,41 @@ use std::collections::BinaryHeap;
 use super::boxes::{Boxes, Field};
 use super::checks::Checks;
 use super::classes::Run;
+use super::cut::{DIMENSIONS, Parts, Region, visible};
 use super::fields::FIELDS;
-use super::forest::{CHECK, DEPTH_MAX, EMPTY, Entry, Forest, NODE_KEYS, Node, REST, Reference};
+use super::forest::{DEPTH_MAX, EMPTY, Entry, Forest, NODE_KEYS, Node, REST, Reference};
 use super::lists::ListsBuilder;
 use super::search::Key;
 use super::width::Class;
 
 /// Lists of up to this many entries are not cut.
 const UNCUT_MAX: usize = 8;
-/// Entries that cuts may add: this many a box, and [`BUDGET_SPARE`].
-const BUDGET_PER_BOX: usize = 4;
-const BUDGET_SPARE: usize = 16_384;
 /// What a node costs, in entries.
 const NODE_COST: usize = 8;
 /// A cut must bring the list that is met down to this share, in parts of 8.
 const WORTH: usize = 6;
-/// With how many entries before it each entry of a list is compared, to see whether one hides it.
-const HIDERS: usize = 32;
 
-/// A part of class space.
-type Region = [Run; FIELDS];
-
-/// Grows the forest.
-pub(super) fn grow<C: Class>(boxes: &Boxes, fields: &[Field<'_>; FIELDS], checks: Checks) -> Forest<C> {
-    let total: usize = boxes.iter().map(Vec::len).sum();
+/// Grows the forest. Cuts may add up to `budget` entries.
+pub(super) fn grow<C: Class>(
+    boxes: &Boxes,
+    budget: usize,
+    fields: &[Field<'_>; FIELDS],
+    sides: [u32; 2],
+    checks: Checks,
+) -> Forest<C> {
     let mut grower = Grower {
         boxes,
+        sides,
         lists: ListsBuilder::new(),
         nodes: Vec::new(),
         roots: core::array::from_fn(|field| vec![EMPTY; fields[field].classes as usize]),
         rest: EMPTY,
         pending: BinaryHeap::new(),
-        budget: total * BUDGET_PER_BOX + BUDGET_SPARE,
+        budget,
         scratch: Vec::new(),
     };
-    let whole: Region = core::array::from_fn(|field| fields[field].everything());
+    let ranges = core::array::from_fn(|field| fields[field].everything());
+    let whole = Region { ranges, zones: sides[0] | sides[1] };
     for (field, boxes) in boxes[..FIELDS].iter().enumerate() {
         grower.plant(field, boxes, whole);
     }
@@ -83,6 +83,8 @@ struct Pending {
 
 struct Grower<'a, C: Class> {
     boxes: &'a Boxes,
+    /// The bits of the zones of each side.
+    sides: [u32; 2],
     lists: ListsBuilder<C>,
     nodes: Vec<Node<C>>,
     roots: [Vec<Reference>; FIELDS],
@@ -94,10 +96,7 @@ struct Grower<'a, C: Class> {
 
 /// A way to cut a list.
 struct Cut {
-    field: usize,
-    /// First classes of the children but the first.
-    borders: Vec<u32>,
-    children: Vec<(Region, Vec<u32>)>,
+    parts: Parts,
     /// Entries in all children.
     total: usize,
     /// How long the list is that a packet of one of its entries meets, on average.
@@ -108,7 +107,7 @@ impl<C: Class> Grower<'_, C> {
     /// Makes the lists of the tree that is entered by the class of `field`.
     fn plant(&mut self, field: usize, boxes: &[Entry], whole: Region) {
         // A counting sort: the entries of each class, in their order.
-        let mut ends = vec![0_usize; whole[field].last as usize + 1];
+        let mut ends = vec![0_usize; whole.ranges[field].last as usize + 1];
         for entry in boxes {
             classes(entry.ranges[field]).for_each(|class| ends[class as usize] += 1);
         }
@@ -125,50 +124,48 @@ impl<C: Class> Grower<'_, C> {
             }
         }
         let mut begin = 0;
-        for class in 0..=whole[field].last {
+        for class in 0..=whole.ranges[field].last {
             let end = ends[class as usize];
             let mut region = whole;
-            region[field] = Run { first: class, last: class };
+            region.ranges[field] = Run { first: class, last: class };
             self.push(field, &entries[begin..end], region, Place::Root { field, class }, 0);
             begin = end;
         }
     }
 
-    /// Makes the list of what is visible of `list` in `region`, or leaves it for later if it should be cut.
-    fn push(&mut self, tree: usize, list: &[u32], region: Region, place: Place, depth: usize) {
-        let list = visible(&self.boxes[tree], list, &region);
-        self.push_visible(Pending {
-            length: list.len(),
-            place: core::cmp::Reverse(place),
-            tree,
-            depth,
-            list,
-            region,
-        });
-    }
-
-    fn push_visible(&mut self, pending: Pending) {
+    /// Makes the list of what is visible of `list` in `region`, or leaves it for later if it should be cut. Returns its
+    /// length.
+    fn push(&mut self, tree: usize, list: &[u32], region: Region, place: Place, depth: usize) -> usize {
+        let list = visible(&self.boxes[tree], list, &region, self.sides);
+        let place = core::cmp::Reverse(place);
+        let length = list.len();
+        let pending = Pending { length, place, tree, depth, list, region };
         if pending.length <= UNCUT_MAX || pending.depth == DEPTH_MAX {
             self.end(&pending);
         } else {
             self.pending.push(pending);
         }
+        length
     }
 
     /// Cuts a list if that pays, else makes it one.
     fn settle(&mut self, pending: Pending) {
-        let Some(cut) = self.best_cut(&pending) else { return self.end(&pending) };
-        self.budget = (self.budget + pending.length).saturating_sub(cut.total + NODE_COST);
+        let Some(Cut { parts, .. }) = self.best_cut(&pending) else { return self.end(&pending) };
+        self.budget = (self.budget + pending.length).saturating_sub(NODE_COST);
         let node = self.nodes.len();
         let mut borders = [C::Border::PAD; NODE_KEYS];
-        cut.borders.iter().zip(&mut borders).for_each(|(class, at)| *at = C::of(class - 1).order());
-        let children = [EMPTY; NODE_KEYS + 1];
-        self.nodes.push(Node { field: cut.field, borders, children });
+        let starts = parts.parts.iter().skip(1);
+        starts.zip(&mut borders).for_each(|((start, _), border)| *border = C::of(start - 1).order());
+        let (field, side) = (parts.dimension.min(FIELDS), C::of(parts.side));
+        self.nodes.push(Node { field, side, borders, children: [EMPTY; NODE_KEYS + 1] });
         self.set(pending.place.0, Reference::to_node(node));
-        for (way, (region, list)) in cut.children.into_iter().enumerate() {
-            let place = core::cmp::Reverse(Place::Child { node, way });
-            let (tree, depth) = (pending.tree, pending.depth + 1);
-            self.push_visible(Pending { length: list.len(), place, tree, depth, list, region });
+        let boxes = &self.boxes[pending.tree];
+        let mut lists: [Vec<u32>; NODE_KEYS + 1] = Default::default();
+        parts.sort(boxes, &pending.list, &pending.region, |way, index| lists[way].push(index));
+        for (way, ((_, region), list)) in parts.parts.into_iter().zip(&lists).enumerate() {
+            let place = Place::Child { node, way };
+            let length = self.push(pending.tree, list, region, place, pending.depth + 1);
+            self.budget = self.budget.saturating_sub(length);
         }
     }
 
@@ -190,96 +187,32 @@ impl<C: Class> Grower<'_, C> {
 
     /// The cut after which the shortest list is met, if it is worth a node and the budget allows it.
     fn best_cut(&self, pending: &Pending) -> Option<Cut> {
-        let boxes = &self.boxes[pending.tree];
-        (0..FIELDS)
-            .filter(|field| *field != pending.tree)
-            .filter_map(|field| cut(boxes, &pending.list, &pending.region, field))
+        (0..DIMENSIONS)
+            .filter(|dimension| *dimension != pending.tree || pending.tree == REST)
+            .filter_map(|dimension| self.cut(pending, dimension))
             .filter(|cut| cut.total + NODE_COST <= self.budget + pending.length)
             .filter(|cut| cut.met * 8 <= pending.length * WORTH)
             .min_by_key(|cut| (cut.met, cut.total))
+    }
+
+    /// Cuts a list by one dimension, if that has any borders.
+    fn cut(&self, pending: &Pending, dimension: usize) -> Option<Cut> {
+        let boxes = &self.boxes[pending.tree];
+        let parts = match self.sides.get(dimension.wrapping_sub(FIELDS)) {
+            Some(side) => Parts::by_zone(dimension, &pending.region, *side),
+            None => Parts::by_class(dimension, boxes, &pending.list, &pending.region),
+        };
+        if parts.parts.len() < 2 {
+            return None;
+        }
+        let mut lengths = [0_usize; NODE_KEYS + 1];
+        parts.sort(boxes, &pending.list, &pending.region, |way, _| lengths[way] += 1);
+        let total: usize = lengths.iter().sum();
+        let squares: usize = lengths.iter().map(|length| length * length).sum();
+        Some(Cut { parts, total, met: squares.checked_div(total).unwrap_or(0) })
     }
 }
 
 fn classes(run: Run) -> core::ops::RangeInclusive<u32> {
     run.first..=run.last
-}
-
-/// Cuts `list` by `field` into up to 17 parts with about as many borders of boxes in each.
-fn cut(boxes: &[Entry], list: &[u32], region: &Region, field: usize) -> Option<Cut> {
-    let here = region[field];
-    let mut edges = Vec::with_capacity(2 * list.len());
-    for entry in list {
-        let run = boxes[*entry as usize].ranges[field];
-        edges.extend(Some(run.first).filter(|first| *first > here.first));
-        edges.extend(Some(run.last).filter(|last| *last < here.last).map(|last| last + 1));
-    }
-    edges.sort_unstable();
-    let mut borders: Vec<u32> = if edges.len() <= NODE_KEYS {
-        edges
-    } else {
-        (1..=NODE_KEYS).map(|part| edges[part * edges.len() / (NODE_KEYS + 1)]).collect()
-    };
-    borders.dedup();
-    if borders.is_empty() {
-        return None;
-    }
-    let starts = [here.first].into_iter().chain(borders.iter().copied());
-    let ends = borders.iter().map(|border| border - 1).chain([here.last]);
-    let children: Vec<_> = starts
-        .zip(ends)
-        .map(|(first, last)| {
-            let mut part = *region;
-            part[field] = Run { first, last };
-            (part, visible(boxes, list, &part))
-        })
-        .collect();
-    let total: usize = children.iter().map(|(_, list)| list.len()).sum();
-    let squares: usize = children.iter().map(|(_, list)| list.len() * list.len()).sum();
-    Some(Cut { field, borders, children, total, met: squares.checked_div(total).unwrap_or(0) })
-}
-
-/// What of `list` can be the first match somewhere in `region`: not what lies outside, nor what one entry before it
-/// hides. (What only several together hide stays.)
-fn visible(boxes: &[Entry], list: &[u32], region: &Region) -> Vec<u32> {
-    let mut seen: Vec<u32> = Vec::new();
-    let mut hiders: Vec<Entry> = Vec::new();
-    for index in list {
-        let Some(entry) = clip(&boxes[*index as usize], region) else { continue };
-        if hiders.iter().any(|before| hides(before, &entry)) {
-            continue;
-        }
-        seen.push(*index);
-        if entry.identity & CHECK != 0 {
-            continue;
-        }
-        if entry.ranges == *region && entry.forbidden == 0 {
-            break;
-        }
-        if hiders.len() < HIDERS {
-            hiders.push(entry);
-        }
-    }
-    seen
-}
-
-/// The part of `entry` that lies in `region`.
-fn clip(entry: &Entry, region: &Region) -> Option<Entry> {
-    let mut clipped = *entry;
-    for (range, here) in clipped.ranges.iter_mut().zip(region) {
-        *range = Run { first: range.first.max(here.first), last: range.last.min(here.last) };
-        if range.first > range.last {
-            return None;
-        }
-    }
-    Some(clipped)
-}
-
-/// Whether `before` matches everything that `after` does.
-fn hides(before: &Entry, after: &Entry) -> bool {
-    before.forbidden & !after.forbidden == 0
-        && before
-            .ranges
-            .iter()
-            .zip(&after.ranges)
-            .all(|(before, after)| before.first <= after.first && after.last <= before.last)
 }

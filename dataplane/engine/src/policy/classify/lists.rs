@@ -15,8 +15,8 @@ pub(super) const UNIT: usize = 4;
 const MARGIN: usize = 64;
 
 /// All lists of a forest. A list of `n` entries is columns of `n` words each: for each field that its tree compares,
-/// where the boxes begin and how far they go beyond; the forbidden zones; the identity's lower and upper half, each with
-/// a word more for [`NO_RULE`]. If there are more entries than lanes, a header with their number goes before.
+/// where the boxes begin and how far they go beyond; the forbidden zones; the identities, in as many columns as it
+/// takes, with a word more in each for [`NO_RULE`]. If there are more entries than lanes, a header with their number goes before.
 #[derive(Debug)]
 pub(super) struct Lists<C> {
     words: Vec<C>,
@@ -51,8 +51,7 @@ impl<C: Class> Lists<C> {
         let matching = matches::<C, TREE>(window, count, 0, point);
         // The terminator stands in the lane after the last; what is compared in lanes beyond is not of this list.
         let lane = (matching | 1 << count).trailing_zeros() as usize;
-        let word = |column: usize, at: usize| window[(column * count + at) % MARGIN].number();
-        word(5, lane) | word(6, lane + 1) << 16
+        identity(|word| window[(5 * count + lane + word * (count + 1)) % MARGIN])
     }
 
     /// The long list at `place`.
@@ -93,8 +92,14 @@ impl<C: Class> Many<'_, C> {
     #[inline]
     pub(super) fn identity<const TREE: usize>(self, index: usize) -> u32 {
         let column = (2 * compared(TREE).len() + 1) * self.count + index;
-        self.columns[column].number() | self.columns[column + self.count + 1].number() << 16
+        identity(|word| self.columns[column + word * (self.count + 1)])
     }
+}
+
+/// Puts an identity together from its words.
+#[inline(always)]
+fn identity<C: Class>(word: impl Fn(usize) -> C) -> u32 {
+    (0..C::IDENTITY_WORDS).fold(0, |identity, at| identity | word(at).number() << (16 * at))
 }
 
 /// For each of the [`LANES`] entries from `first` on a bit: whether it matches.
@@ -121,7 +126,7 @@ pub(super) struct ListsBuilder<C> {
 impl<C: Class> ListsBuilder<C> {
     /// Begins with the empty list, which is the same for all trees: [`EMPTY`].
     pub(super) fn new() -> Self {
-        let mut words = halves(NO_RULE).to_vec();
+        let mut words: Vec<C> = (0..C::IDENTITY_WORDS).map(|word| C::low(NO_RULE >> (16 * word))).collect();
         words.resize(UNIT, C::default());
         Self { words, known: HashMap::default() }
     }
@@ -144,10 +149,10 @@ impl<C: Class> ListsBuilder<C> {
                 C::of(run.last - run.first)
             }));
         }
-        words.extend(entries.iter().map(|entry| C::of(entry.forbidden.into())));
-        for half in 0..2 {
-            words.extend(entries.iter().map(|entry| halves::<C>(entry.identity)[half]));
-            words.push(halves(NO_RULE)[half]);
+        words.extend(entries.iter().map(|entry| C::of(entry.forbidden)));
+        for word in 0..C::IDENTITY_WORDS {
+            let identities = entries.iter().map(|entry| entry.identity).chain([NO_RULE]);
+            words.extend(identities.map(|identity| C::low(identity >> (16 * word))));
         }
         words.resize(words.len().next_multiple_of(UNIT), C::default());
         let all = &mut self.words;

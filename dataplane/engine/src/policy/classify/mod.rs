@@ -16,6 +16,7 @@
 mod boxes;
 mod checks;
 mod classes;
+mod cut;
 mod fields;
 mod forest;
 mod grow;
@@ -53,7 +54,9 @@ impl Classifier {
     /// Compiles the rules.
     pub fn build(ruleset: &Ruleset) -> Self {
         let (zones, allowed) = zones::compile(ruleset);
-        Self { zones, v4: Compiled::build(ruleset, &allowed), v6: Compiled::build(ruleset, &allowed) }
+        let v4 = Compiled::build(ruleset, &zones, &allowed);
+        let v6 = Compiled::build(ruleset, &zones, &allowed);
+        Self { zones, v4, v6 }
     }
 
     /// The first rule that matches `query`: what [`super::linear::first_match`] finds.

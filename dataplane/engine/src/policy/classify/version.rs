@@ -1,7 +1,7 @@
 //! The classifier of one IP version.
 
 use super::boxes::{self, Field};
-use super::checks::{Checks, ZonePair};
+use super::checks::ZonePair;
 use super::classes::Partition;
 use super::fields::{AddressIndex, DESTINATION, FIELDS, Family, Fields, SERVICE, SOURCE, Spec};
 use super::forest::{Forest, NO_RULE, Point, STAGE};
@@ -10,6 +10,24 @@ use super::services::Services;
 use super::width::Class;
 use super::zones::{Allowed, ZoneBits};
 use crate::policy::ruleset::{Query, RuleId, Ruleset};
+
+/// How many entries there may be, for each rule.
+struct Plan {
+    /// In the trees of single fields.
+    entries: usize,
+    /// By cuts besides.
+    cuts: usize,
+}
+
+/// Much is tried first, because boxes that overlap in all fields must be cut by each before they begin to hide each
+/// other; if what comes out is too large, less.
+const PLANS: [Plan; 3] =
+    [Plan { entries: 8, cuts: 12 }, Plan { entries: 8, cuts: 3 }, Plan { entries: 4, cuts: 1 }];
+/// Entries besides, so that small policies need not save.
+const SPARE_ENTRIES: usize = 16_384;
+/// What is not too large.
+const BYTES_PER_RULE: usize = 200;
+const SPARE_BYTES: usize = 1 << 20;
 
 /// In numbers that are as wide as the policy needs.
 #[derive(Debug)]
@@ -37,7 +55,7 @@ struct Parts<'a, F: Family> {
 
 impl<F: Family> Compiled<F> {
     /// Compiles the rules that speak of this version.
-    pub(super) fn build(ruleset: &Ruleset, allowed: &[Allowed]) -> Self {
+    pub(super) fn build(ruleset: &Ruleset, zones: &ZoneBits, allowed: &[Allowed]) -> Self {
         let fields = Fields::<F>::of(ruleset);
         let services: Vec<_> = fields.services.iter().map(|ranges| &ranges[..]).collect();
         let parts = Parts {
@@ -47,10 +65,10 @@ impl<F: Family> Compiled<F> {
             fields,
         };
         let classes = parts.sources.classes.max(parts.destinations.classes).max(parts.services.classes);
-        if u64::from(classes) <= u16::COUNT_MAX {
-            Self::Narrow(Version::build(ruleset, allowed, parts))
+        if classes <= 1 << u16::BITS && zones.bits() <= u16::BITS {
+            Self::Narrow(Version::build(ruleset, zones, allowed, parts))
         } else {
-            Self::Wide(Version::build(ruleset, allowed, parts))
+            Self::Wide(Version::build(ruleset, zones, allowed, parts))
         }
     }
 
@@ -85,22 +103,27 @@ impl<F: Family> Compiled<F> {
 }
 
 impl<F: Family, C: Class> Version<F, C> {
-    fn build(ruleset: &Ruleset, allowed: &[Allowed], parts: Parts<'_, F>) -> Self {
+    fn build(ruleset: &Ruleset, zones: &ZoneBits, allowed: &[Allowed], parts: Parts<'_, F>) -> Self {
         let Parts { fields, sources, destinations, services } = parts;
         let users = |field: usize| fields.specs.iter().map(move |spec: &Spec| spec.sets[field]);
-        let mut checks = Checks::default();
-        let forest_fields: [Field<'_>; FIELDS] = [
+        let cut: [Field<'_>; FIELDS] = [
             Field::of(sources.classes, &sources.runs, users(SOURCE)),
             Field::of(destinations.classes, &destinations.runs, users(DESTINATION)),
             Field::of(services.classes, &services.runs, users(SERVICE)),
         ];
-        let boxes = boxes::compile(ruleset, &fields.specs, allowed, &forest_fields, &mut checks);
-        let mut forest = grow(&boxes, &forest_fields, checks);
-        let version =
-            (F::Index::of(&sources), F::Index::of(&destinations), Services::of(&fields.protocols, &services));
+        let rules = fields.specs.len();
+        let plant = |plan: &Plan| {
+            let entries = rules * plan.entries + SPARE_ENTRIES;
+            let (boxes, checks) = boxes::compile(ruleset, &fields.specs, allowed, &cut, entries);
+            grow(&boxes, rules * plan.cuts + SPARE_ENTRIES, &cut, zones.sides, checks)
+        };
+        let [tries @ .., least] = &PLANS;
+        let fits = |forest: &Forest<C>| forest.memory_bytes() <= rules * BYTES_PER_RULE + SPARE_BYTES;
+        let mut forest = tries.iter().map(plant).find(fits).unwrap_or_else(|| plant(least));
+        let (source_index, destination_index) = (F::Index::of(&sources), F::Index::of(&destinations));
+        let service_index = Services::of(&fields.protocols, &services);
         forest.checks.keep([sources.runs, destinations.runs, services.runs]);
-        let (sources, destinations, services) = version;
-        Self { sources, destinations, services, forest }
+        Self { sources: source_index, destinations: destination_index, services: service_index, forest }
     }
 
     fn classify(&self, query: &Query, zones: &ZoneBits) -> Option<RuleId> {
@@ -110,7 +133,7 @@ impl<F: Family, C: Class> Version<F, C> {
                 self.destinations.class_of(F::address(query.destination)),
                 self.services.class_of(query.protocol, query.selector),
             ],
-            zones: C::of(zones.of(query.from, query.to).into()),
+            zones: C::of(zones.of(query.from, query.to)),
         };
         let mut best = [NO_RULE];
         self.forest.search_all(&[point], &mut best, |_| ZonePair::of(query));
@@ -133,7 +156,7 @@ impl<F: Family, C: Class> Version<F, C> {
         }
         for (query, point) in queries.iter().zip(&mut points) {
             point.classes[SERVICE] = self.services.class_of(query.protocol, query.selector);
-            point.zones = C::of(zones.of(query.from, query.to).into());
+            point.zones = C::of(zones.of(query.from, query.to));
         }
         let mut best = [NO_RULE; STAGE];
         let zones = |index: usize| ZonePair::of(&queries[index]);

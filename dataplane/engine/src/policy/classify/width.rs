@@ -1,5 +1,5 @@
-//! How wide the numbers of classes are: 16 bits for nearly every policy, 32 for one with more than 65,536 classes in a
-//! field. What follows from classes is generic over it, so that neither pays for the other.
+//! How wide the numbers of classes are: 16 bits for most policies, 32 for one with more than 65,536 classes in a field or
+//! with more zones than fit in a mask of 16. What follows from classes is generic over it, so that neither pays for the other.
 
 use core::fmt::Debug;
 use core::ops::BitOr;
@@ -19,13 +19,17 @@ pub(super) trait Class: Copy + Debug + Default + Eq + Ord + core::hash::Hash + '
     /// [`LANES`] of them.
     type Lanes: BitOr<Output = Self::Lanes>;
 
-    /// How many classes there can be.
-    const COUNT_MAX: u64;
+    /// How many words an identity of 32 bits takes.
+    const IDENTITY_WORDS: usize;
 
     /// A number that is known to fit.
     fn of(number: u32) -> Self;
+    /// The lowest bits of a number.
+    fn low(number: u32) -> Self;
     /// The number.
     fn number(self) -> u32;
+    /// The bits that both have.
+    fn and(self, other: Self) -> Self;
     /// Where it stands among borders.
     fn order(self) -> Self::Border;
     /// Lanes that are 0 where this lies at `begin` or up to `beyond` after it.
@@ -39,18 +43,28 @@ pub(super) trait Class: Copy + Debug + Default + Eq + Ord + core::hash::Hash + '
 impl Class for u16 {
     type Border = i16;
     type Lanes = u16x8;
-    const COUNT_MAX: u64 = 1 << 16;
+    const IDENTITY_WORDS: usize = 2;
 
-    #[expect(clippy::cast_possible_truncation, reason = "the caller knows that it fits")]
     #[inline(always)]
     fn of(number: u32) -> Self {
         debug_assert!(number <= Self::MAX.into());
+        Self::low(number)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+    #[inline(always)]
+    fn low(number: u32) -> Self {
         number as Self
     }
 
     #[inline(always)]
     fn number(self) -> u32 {
         self.into()
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        self & other
     }
 
     #[inline(always)]
@@ -78,7 +92,7 @@ impl Class for u16 {
 impl Class for u32 {
     type Border = i32;
     type Lanes = u32x8;
-    const COUNT_MAX: u64 = 1 << 32;
+    const IDENTITY_WORDS: usize = 1;
 
     #[inline(always)]
     fn of(number: u32) -> Self {
@@ -86,8 +100,18 @@ impl Class for u32 {
     }
 
     #[inline(always)]
+    fn low(number: u32) -> Self {
+        number
+    }
+
+    #[inline(always)]
     fn number(self) -> u32 {
         self
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        self & other
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
-//! Zones as bits: a rule's source and destination zones are one mask of 16 bits, a packet's are two bits to hold
-//! against it.
+//! Zones as bits: a rule's source and destination zones are a mask, a packet's are one bit for each side to hold against
+//! it.
 //!
 //! Zones that no rule tells apart are one class and share a bit. There are thousands of zones at most and a handful of
-//! classes as a rule; where there are more classes than bits, several share one, and rules for which that loses
+//! classes as a rule; where a side has more than [`SIDE_BITS`], several share a bit, and rules for which that loses
 //! something are marked for a check ([`Allowed::exact`]).
 
 use hashbrown::HashMap;
@@ -11,14 +11,14 @@ use super::FixedState;
 use super::classes::signature;
 use crate::policy::ruleset::{Rule, Ruleset, ZoneId};
 
-/// Bits for both sides together.
-const BITS: u32 = 16;
+/// Bits for a side.
+const SIDE_BITS: u32 = 16;
 
 /// What a rule says of zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
     /// A packet that has any of these bits does not match.
-    pub(super) forbidden: u16,
+    pub(super) forbidden: u32,
     /// Whether a packet that has none does match.
     pub(super) exact: bool,
 }
@@ -26,15 +26,22 @@ pub(super) struct Allowed {
 /// From zones to bits.
 #[derive(Debug)]
 pub(super) struct ZoneBits {
-    from: Vec<u16>,
-    to: Vec<u16>,
+    from: Vec<u32>,
+    to: Vec<u32>,
+    /// The bits of each side.
+    pub(super) sides: [u32; 2],
 }
 
 impl ZoneBits {
     /// The bits of a packet's zones.
     #[inline]
-    pub(super) fn of(&self, from: Option<ZoneId>, to: Option<ZoneId>) -> u16 {
+    pub(super) fn of(&self, from: Option<ZoneId>, to: Option<ZoneId>) -> u32 {
         bit_of(&self.from, from) | bit_of(&self.to, to)
+    }
+
+    /// How many bits there are, of both sides.
+    pub(super) fn bits(&self) -> u32 {
+        self.sides.map(u32::count_ones).iter().sum()
     }
 
     /// Bytes on the heap.
@@ -45,7 +52,7 @@ impl ZoneBits {
 
 /// Entry 0 stands for no zone, and for zones that no rule names: they match the same rules.
 #[inline]
-fn bit_of(bits: &[u16], zone: Option<ZoneId>) -> u16 {
+fn bit_of(bits: &[u32], zone: Option<ZoneId>) -> u32 {
     let index = zone.map_or(0, |zone| usize::from(zone.0) + 1);
     bits.get(index).or(bits.first()).copied().unwrap_or(0)
 }
@@ -55,31 +62,19 @@ fn bit_of(bits: &[u16], zone: Option<ZoneId>) -> u16 {
 pub(super) fn compile(ruleset: &Ruleset) -> (ZoneBits, Vec<Allowed>) {
     let from = Side::of(ruleset, |rule| rule.from.as_deref());
     let to = Side::of(ruleset, |rule| rule.to.as_deref());
-    let (from_bits, to_bits) = share(from.classes, to.classes);
+    // One class needs no bit.
+    let bits = |side: &Side<'_>| if side.classes > 1 { side.classes.min(SIDE_BITS) } else { 0 };
+    let (from_bits, to_bits) = (bits(&from), bits(&to));
     let from = from.spread(0, from_bits);
     let to = to.spread(from_bits, to_bits);
+    let mask = |bits: u32| (1_u32 << bits) - 1;
+    let sides = [mask(from_bits), mask(to_bits) << from_bits];
     let allowed = from.sets.iter().zip(&to.sets).map(|(from, to)| Allowed {
         forbidden: from.forbidden | to.forbidden,
         exact: from.exact && to.exact,
     });
     let allowed = allowed.collect();
-    (ZoneBits { from: from.bits, to: to.bits }, allowed)
-}
-
-/// How many bits each side gets: what it needs, or its share of what there is. One class needs none.
-fn share(from: u32, to: u32) -> (u32, u32) {
-    let needed = |classes: u32| if classes > 1 { classes } else { 0 };
-    let (from, to) = (needed(from), needed(to));
-    if from + to <= BITS {
-        (from, to)
-    } else if to == 0 {
-        (BITS, 0)
-    } else if from == 0 {
-        (0, BITS)
-    } else {
-        let from_share = (BITS * from / (from + to)).clamp(1, BITS - 1);
-        (from_share, BITS - from_share)
-    }
+    (ZoneBits { from: from.bits, to: to.bits, sides }, allowed)
 }
 
 /// The zones of one side, cut into classes.
@@ -93,7 +88,7 @@ struct Side<'a> {
 
 /// The zones of one side, as bits.
 struct Spread {
-    bits: Vec<u16>,
+    bits: Vec<u32>,
     /// By rule.
     sets: Vec<Allowed>,
 }
@@ -131,10 +126,10 @@ impl<'a> Side<'a> {
 
     /// Spreads the classes over `count` bits from `first` on.
     fn spread(self, first: u32, count: u32) -> Spread {
-        let bit = |class: u32| class.checked_rem(count).map_or(0, |bit| 1_u16 << (first + bit));
+        let bit = |class: u32| class.checked_rem(count).map_or(0, |bit| 1_u32 << (first + bit));
         let side = (0..count).fold(0, |side, class| side | bit(class));
         // How many classes share each bit.
-        let mut sharing = [0_u32; BITS as usize];
+        let mut sharing = [0_u32; 2 * SIDE_BITS as usize];
         (0..self.classes)
             .for_each(|class| sharing[bit(class).trailing_zeros() as usize % sharing.len()] += 1);
         let allow = |zones: &[ZoneId]| {

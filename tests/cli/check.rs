@@ -12,9 +12,11 @@ fn a_valid_policy_is_said_to_be() {
 #[test]
 fn the_policies_of_the_repository_are_valid() {
     let folder = Folder::new();
-    let path = of_the_repository("configs/policy.yaml");
-    let ran = folder.run(&["check", &path.display().to_string()]);
-    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    for file in ["configs/policy.yaml", "configs/small.yaml", "configs/lab/policy.yaml"] {
+        let ran = folder.run(&["check", &of_the_repository(file).display().to_string()]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert!(ran.stdout.contains(": valid, "), "{}", ran.stdout);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `sekisho explain`.
 
-use super::{Folder, SMALL, has_place};
+use super::{Folder, SMALL, has_place, of_the_repository};
 
 #[test]
 fn the_deciding_rule_is_told_rule_by_rule() {
@@ -22,6 +22,14 @@ fn the_deciding_rule_is_told_rule_by_rule() {
         text.contains("rule-reject") && text.contains("reject-tcp-reset") && !text.contains("lan-out"),
         "{text}"
     );
+}
+
+#[test]
+fn the_example_of_the_documents_is_answered() {
+    let policy = of_the_repository("configs/policy.yaml").display().to_string();
+    let args = ["explain", &policy, "--from", "lan", "tcp", "192.0.2.10:40000", "203.0.113.5:443"];
+    let text = Folder::new().run(&args).done();
+    assert!(text.contains("browse") && text.contains("forward"), "{text}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //! frames and its counters.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
+mod builders;
 mod deploy;
 mod expiry;
 mod icmp_errors;
 mod link;
 mod malformed;
+mod midstream;
 mod reject;
 mod rules;
 mod sessions;

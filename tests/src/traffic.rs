@@ -22,7 +22,7 @@ version: 1
 zones: {lan: {port: lan}, wan: {port: wan}}
 rules: [{name: out, from: lan, to: wan, service: [tcp, icmp], action: allow}, {name: no, from: any, to: any, action: reject}]
 timeouts: {tcp: {syn_sent: 2s, established: 40s}, udp: {unreplied: 3s}, icmp: 5s, on_expiry: probe}
-inspection: {sessions_on_deploy: rematch}
+inspection: {sessions_on_deploy: rematch, midstream: pickup}
 ",
     "\
 version: 1
@@ -328,8 +328,8 @@ impl Seeded {
             195..215 => What::Error(u16::from(c)),
             215..245 => What::Again(u16::from(c), d, f),
             245..250 => What::Fragment(c),
-            250..255 => What::Neighbour(client),
-            255 => What::Deploy(c),
+            255 if f < 64 => What::Deploy(c),
+            250..=255 => What::Neighbour(client),
         };
         Step { wait_ns, what }
     }

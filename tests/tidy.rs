@@ -157,6 +157,13 @@ fn every_link_of_the_documents_leads_somewhere() {
 }
 
 #[test]
+fn the_documents_that_hold_a_vocabulary_are_there() {
+    for name in ["docs/architecture.md", "docs/reasons.md", "docs/metrics.md", "README.md"] {
+        assert!(top().join(name).is_file(), "{name} is missing");
+    }
+}
+
+#[test]
 fn every_decision_record_is_linked() {
     let files = sources();
     let linked: String =

@@ -54,7 +54,7 @@ fn sessions_are_listed_filtered_and_ended() {
     servers[1].says(LIMIT, "still here");
     assert!(!servers[0].output().contains("void"));
     assert_eq!(ports(&["--port", "7000"]), [0; 0]);
-    wait::until(LIMIT, "the straggler has a reason", || appliance.count("tcp-no-session") > 0);
+    wait::until(LIMIT, "the straggler has a reason", || appliance.count("session-expired") > 0);
 }
 
 #[test]

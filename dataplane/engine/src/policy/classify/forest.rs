@@ -21,7 +21,7 @@ use super::classes::Run;
 use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
 use super::lists::{Lists, UNIT};
 use super::search::Key;
-use super::width::{Class, LANES};
+use super::width::Class;
 
 /// Borders in a node.
 pub(super) const NODE_KEYS: usize = 16;
@@ -181,9 +181,12 @@ impl<C: Class> Forest<C> {
             Some(count) => self.lists.few(list.place(), count),
             None => self.lists.many(list.place()),
         };
-        let mut first = 0;
-        while first < list.count {
-            let mut matching = list.matching::<TREE>(first, point);
+        let mut walk = list.walk::<TREE>(point);
+        while let Some((first, mut matching)) = walk.next::<TREE>(point) {
+            // What comes after a rule that is already found does not matter.
+            if self.rule_of(list.identity::<TREE>(first)) > best {
+                break;
+            }
             while matching != 0 {
                 let identity = list.identity::<TREE>(first + matching.trailing_zeros() as usize);
                 matching &= matching - 1;
@@ -193,11 +196,6 @@ impl<C: Class> Forest<C> {
                 if let Some(rule) = self.checks.rule_if_matches(identity & !CHECK, point, &zones()) {
                     return rule.min(best);
                 }
-            }
-            first += LANES;
-            // What comes after a rule that is already found does not matter.
-            if first < list.count && self.rule_of(list.identity::<TREE>(first)) > best {
-                break;
             }
         }
         best
@@ -231,7 +229,7 @@ impl Reference {
         self.0 & NODE != 0
     }
 
-    /// How many entries the list has, if they are at most [`LANES`].
+    /// How many entries the list has, if they are few.
     #[inline(always)]
     pub(super) fn count(self) -> Option<usize> {
         let count = (self.0 & !NODE) >> COUNT_SHIFT;

@@ -24,14 +24,15 @@ const NODE_COST: usize = 8;
 /// A cut must bring the list that is met down to this share, in parts of 8.
 const WORTH: usize = 6;
 
-/// Grows the forest. Cuts may add up to `budget` entries.
+/// Grows the forest, unless its lists take more than `bytes_max`. Cuts may add up to `budget` entries.
 pub(super) fn grow<C: Class>(
     boxes: &Boxes,
     budget: usize,
     fields: &[Field<'_>; FIELDS],
     sides: [u32; 2],
     checks: Checks,
-) -> Forest<C> {
+    bytes_max: usize,
+) -> Option<Forest<C>> {
     let mut grower = Grower {
         boxes,
         sides,
@@ -52,14 +53,17 @@ pub(super) fn grow<C: Class>(
     grower.push(REST, &all, whole, Place::Rest, 0);
     while let Some(pending) = grower.pending.pop() {
         grower.settle(pending);
+        if grower.lists.memory_bytes() > bytes_max {
+            return None;
+        }
     }
-    Forest {
+    Some(Forest {
         roots: grower.roots,
         rest: grower.rest,
         nodes: grower.nodes,
         lists: grower.lists.finish(),
         checks,
-    }
+    })
 }
 
 /// Where the reference to a list or node belongs.

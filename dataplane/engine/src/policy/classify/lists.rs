@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 use super::FixedState;
 use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
 use super::forest::{EMPTY, Entry, NO_RULE, Point, Reference};
+use super::long::{self, Many};
 use super::width::{Class, LANES};
 
 /// Words of a long list before its columns: how many entries it has.
@@ -16,14 +17,15 @@ const MARGIN: usize = 64;
 
 /// All lists of a forest. A list of `n` entries is columns of `n` words each: for each field that its tree compares,
 /// where the boxes begin and how far they go beyond; the forbidden zones; the identities, in as many columns as it
-/// takes, with a word more in each for [`NO_RULE`]. If there are more entries than lanes, a header with their number goes before.
+/// takes, with a word more in each for [`NO_RULE`]. If there are more entries than lanes, a header with their number goes
+/// before, and outlines follow ([`long`]).
 #[derive(Debug)]
 pub(super) struct Lists<C> {
     words: Vec<C>,
 }
 
 /// The fields that the lists of a tree compare: those of a field's own tree, not that field.
-const fn compared(tree: usize) -> &'static [usize] {
+pub(super) const fn compared(tree: usize) -> &'static [usize] {
     match tree {
         SOURCE => &[DESTINATION, SERVICE],
         DESTINATION => &[SOURCE, SERVICE],
@@ -58,12 +60,12 @@ impl<C: Class> Lists<C> {
     pub(super) fn many(&self, place: usize) -> Many<'_, C> {
         let list = &self.words[place..];
         let count = (list[0].number() | list[1].number() << 16) as usize;
-        Many { columns: &list[HEADER..], count }
+        Many::new(&list[HEADER..], count)
     }
 
     /// The list of `count` entries at `place`, to be seen entry by entry.
     pub(super) fn few(&self, place: usize, count: usize) -> Many<'_, C> {
-        Many { columns: &self.words[place..], count }
+        Many::new(&self.words[place..], count)
     }
 
     /// Bytes on the heap.
@@ -72,39 +74,20 @@ impl<C: Class> Lists<C> {
     }
 }
 
-/// A list of any length.
-#[derive(Clone, Copy)]
-pub(super) struct Many<'a, C> {
-    columns: &'a [C],
-    pub(super) count: usize,
-}
-
-impl<C: Class> Many<'_, C> {
-    /// For each of the [`LANES`] entries from `first` on a bit: whether it matches `point`.
-    #[inline]
-    pub(super) fn matching<const TREE: usize>(self, first: usize, point: &Point<C>) -> u32 {
-        // What lanes beyond the last entry compare with is not of this list.
-        let own = (1 << LANES.min(self.count - first)) - 1;
-        matches::<C, TREE>(self.columns, self.count, first, point) & own
-    }
-
-    /// The identity of entry `index`.
-    #[inline]
-    pub(super) fn identity<const TREE: usize>(self, index: usize) -> u32 {
-        let column = (2 * compared(TREE).len() + 1) * self.count + index;
-        identity(|word| self.columns[column + word * (self.count + 1)])
-    }
-}
-
 /// Puts an identity together from its words.
 #[inline(always)]
-fn identity<C: Class>(word: impl Fn(usize) -> C) -> u32 {
+pub(super) fn identity<C: Class>(word: impl Fn(usize) -> C) -> u32 {
     (0..C::IDENTITY_WORDS).fold(0, |identity, at| identity | word(at).number() << (16 * at))
 }
 
 /// For each of the [`LANES`] entries from `first` on a bit: whether it matches.
 #[inline(always)]
-fn matches<C: Class, const TREE: usize>(columns: &[C], count: usize, first: usize, point: &Point<C>) -> u32 {
+pub(super) fn matches<C: Class, const TREE: usize>(
+    columns: &[C],
+    count: usize,
+    first: usize,
+    point: &Point<C>,
+) -> u32 {
     let lanes = |column: usize| -> &[C; LANES] {
         columns[column * count + first..].first_chunk().expect("there is a margin behind the last list")
     };
@@ -142,17 +125,13 @@ impl<C: Class> ListsBuilder<C> {
         if is_long {
             words.extend(halves::<C>(count));
         }
-        for field in compared(tree) {
-            words.extend(entries.iter().map(|entry| C::of(entry.ranges[*field].first)));
-            words.extend(entries.iter().map(|entry| {
-                let run = entry.ranges[*field];
-                C::of(run.last - run.first)
-            }));
-        }
-        words.extend(entries.iter().map(|entry| C::of(entry.forbidden)));
+        push_boxes(&mut words, tree, entries);
         for word in 0..C::IDENTITY_WORDS {
             let identities = entries.iter().map(|entry| entry.identity).chain([NO_RULE]);
             words.extend(identities.map(|identity| C::low(identity >> (16 * word))));
+        }
+        if is_long {
+            long::outlines(entries).iter().for_each(|boxes| push_boxes(&mut words, tree, boxes));
         }
         words.resize(words.len().next_multiple_of(UNIT), C::default());
         let all = &mut self.words;
@@ -164,11 +143,27 @@ impl<C: Class> ListsBuilder<C> {
         })
     }
 
+    /// Bytes that the lists take so far.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(&self.words[..])
+    }
+
     pub(super) fn finish(mut self) -> Lists<C> {
         self.words.extend([C::default(); MARGIN]);
         self.words.shrink_to_fit();
         Lists { words: self.words }
     }
+}
+
+/// The columns that say which packets match.
+fn push_boxes<C: Class>(words: &mut Vec<C>, tree: usize, entries: &[Entry]) {
+    for field in compared(tree) {
+        words.extend(entries.iter().map(|entry| C::of(entry.ranges[*field].first)));
+        words.extend(
+            entries.iter().map(|entry| C::of(entry.ranges[*field].last - entry.ranges[*field].first)),
+        );
+    }
+    words.extend(entries.iter().map(|entry| C::of(entry.forbidden)));
 }
 
 fn halves<C: Class>(word: u32) -> [C; 2] {

@@ -11,7 +11,7 @@
 //! Per lookup: no allocation; an index search by each field (IPv4 and services: three loads, in crowded places four steps
 //! of a search tree more; IPv6: two or three branches of a trie, at most 128), four lists, each below at most eight nodes.
 //! A list is short unless rules overlap so badly that cutting them apart would cost more memory than the budget has; then
-//! it is compared to its end. `docs/decisions/0002-classifier.md` has the figures, and what else was tried.
+//! it is searched by outlines ([`long`]), at worst to its end. `docs/decisions/0002-classifier.md` has the figures, and what else was tried.
 
 mod boxes;
 mod checks;
@@ -23,6 +23,7 @@ mod grow;
 mod index;
 mod index6;
 mod lists;
+mod long;
 mod search;
 mod services;
 mod version;

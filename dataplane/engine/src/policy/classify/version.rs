@@ -21,12 +21,13 @@ struct Plan {
 
 /// Much is tried first, because boxes that overlap in all fields must be cut by each before they begin to hide each
 /// other; if what comes out is too large, less.
-const PLANS: [Plan; 3] =
-    [Plan { entries: 8, cuts: 12 }, Plan { entries: 8, cuts: 3 }, Plan { entries: 4, cuts: 1 }];
+const PLANS: [Plan; 2] = [Plan { entries: 8, cuts: 12 }, Plan { entries: 8, cuts: 3 }];
+/// What is bounded by itself: at most 5 entries of 38 bytes a rule.
+const LAST_PLAN: Plan = Plan { entries: 4, cuts: 1 };
 /// Entries besides, so that small policies need not save.
 const SPARE_ENTRIES: usize = 16_384;
-/// What is not too large.
-const BYTES_PER_RULE: usize = 200;
+/// How large the lists may become.
+const BYTES_PER_RULE: usize = 220;
 const SPARE_BYTES: usize = 1 << 20;
 
 /// In numbers that are as wide as the policy needs.
@@ -112,14 +113,16 @@ impl<F: Family, C: Class> Version<F, C> {
             Field::of(services.classes, &services.runs, users(SERVICE)),
         ];
         let rules = fields.specs.len();
-        let plant = |plan: &Plan| {
+        let plant = |plan: &Plan, bytes_max: usize| {
             let entries = rules * plan.entries + SPARE_ENTRIES;
             let (boxes, checks) = boxes::compile(ruleset, &fields.specs, allowed, &cut, entries);
-            grow(&boxes, rules * plan.cuts + SPARE_ENTRIES, &cut, zones.sides, checks)
+            grow(&boxes, rules * plan.cuts + SPARE_ENTRIES, &cut, zones.sides, checks, bytes_max)
         };
-        let [tries @ .., least] = &PLANS;
-        let fits = |forest: &Forest<C>| forest.memory_bytes() <= rules * BYTES_PER_RULE + SPARE_BYTES;
-        let mut forest = tries.iter().map(plant).find(fits).unwrap_or_else(|| plant(least));
+        let bytes_max = rules * BYTES_PER_RULE + SPARE_BYTES;
+        let planted = PLANS.iter().find_map(|plan| plant(plan, bytes_max));
+        let mut forest = planted
+            .or_else(|| plant(&LAST_PLAN, usize::MAX))
+            .expect("without a bound of bytes every forest is grown");
         let (source_index, destination_index) = (F::Index::of(&sources), F::Index::of(&destinations));
         let service_index = Services::of(&fields.protocols, &services);
         forest.checks.keep([sources.runs, destinations.runs, services.runs]);

@@ -4,6 +4,8 @@
 //! prints is made by [`output`]; how it fails, and with which exit status, is said by [`failure`]. The appliance
 //! itself is [`run`].
 
+#![forbid(unsafe_code)]
+
 mod cmd;
 mod failure;
 mod output;

@@ -55,6 +55,12 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
+/// `1 rule`, `2 rules`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// A number as a person reads it: `999`, `12.3k`, `4.56M`, in powers of ten.
 pub(crate) fn amount(number: u64) -> String {
     let mut value = number as f64;

@@ -1,5 +1,7 @@
 //! docs/reasons.md is made from the vocabulary in the code.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
 use std::path::Path;
 
 use sekisho_engine::reason::{Kind, Reason};

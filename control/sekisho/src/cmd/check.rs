@@ -7,7 +7,7 @@ use sekisho_policy::{Diagnostic, Diagnostics};
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
-use crate::output::json;
+use crate::output::{counted, json};
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
@@ -80,9 +80,4 @@ pub(crate) fn run(args: &Args) -> Outcome {
         super::warn(&told);
     }
     Ok(())
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
 }

@@ -9,7 +9,7 @@ use sekisho_policy::POLICY_BYTES_MAX;
 
 use super::remote::{Remote, diagnostic, failure};
 use crate::failure::{Failure, Outcome};
-use crate::output::json;
+use crate::output::{counted, json};
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
@@ -33,10 +33,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     deployed.warnings.iter().for_each(|one| super::warn(&diagnostic(one)));
     super::print(&format!(
-        "{}: in force as generation {}, {} rules\n",
+        "{}: in force as generation {}, {}\n",
         args.policy.display(),
         deployed.generation,
-        deployed.rules
+        counted(usize::try_from(deployed.rules).unwrap_or(usize::MAX), "rule")
     ))
 }
 

@@ -148,15 +148,17 @@ fn text(drops: &Drops) -> String {
 /// The riddle's answer: what became of the session that the packet speaks of.
 fn explained(drop: &Drop) -> Option<String> {
     let ended = drop.ended.as_ref()?;
-    Some(format!(
-        "its session ended {} ago ({}): idle for {} as {}, whose timeout is {} by rule {}",
-        span(ended.ago_seconds),
-        ended.reason,
-        span(ended.idle_seconds),
-        ended.state,
-        span(ended.timeout_seconds),
-        ended.rule.as_deref().unwrap_or("-")
-    ))
+    let (ago, rule) = (span(ended.ago_seconds), ended.rule.as_deref().unwrap_or("-"));
+    let how = if ended.idle_seconds >= ended.timeout_seconds {
+        format!(
+            "idle for {}, and {} is all that rule {rule} gives",
+            span(ended.idle_seconds),
+            span(ended.timeout_seconds)
+        )
+    } else {
+        format!("of rule {rule}")
+    };
+    Some(format!("its session ended {ago} ago ({}), {}: {how}", ended.reason, ended.state))
 }
 
 /// Month, day and time of a moment in RFC 3339, to the millisecond.
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_late_packet_is_told_what_happened_to_its_session() {
-        let ended = Ended {
+        let mut ended = Ended {
             ago_seconds: 180.0,
             reason: "idle-timeout".into(),
             state: SessionState::Established,
@@ -216,11 +218,14 @@ mod tests {
             timeout_seconds: 7_440.0,
             rule: Some("browse".into()),
         };
-        let text = text(&Drops { drops: vec![drop_of(Some(ended))], last: 1 });
-        let second = text.lines().nth(1).unwrap().trim();
+        let told = |ended: &Ended| explained(&drop_of(Some(ended.clone()))).unwrap();
         assert_eq!(
-            second,
-            "its session ended 3m0s ago (idle-timeout): idle for 2h4m as established, whose timeout is 2h4m by rule browse"
+            told(&ended),
+            "its session ended 3m0s ago (idle-timeout), established: idle for 2h4m, and 2h4m is all that rule browse gives"
         );
+        ended = Ended { reason: "operator-ended".into(), idle_seconds: 3.0, ..ended };
+        assert_eq!(told(&ended), "its session ended 3m0s ago (operator-ended), established: of rule browse");
+        let text = text(&Drops { drops: vec![drop_of(Some(ended))], last: 1 });
+        assert_eq!(text.lines().count(), 2);
     }
 }

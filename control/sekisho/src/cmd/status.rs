@@ -6,7 +6,7 @@ use sekisho_api::{Link, PortStatus, Status};
 
 use super::remote::{Remote, failure};
 use crate::failure::Outcome;
-use crate::output::{Table, json, span};
+use crate::output::{Table, counted, json, span};
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,10 @@ fn text(status: &Status) -> String {
     let policy = &status.policy;
     line("sekisho", format!("{}, {}, process {}", status.version, status.dpdk, status.pid));
     line("up", format!("{}, since {}", span(status.uptime_seconds), status.started));
-    line("policy", format!("{}, {} rules", policy.name, policy.rules));
+    line(
+        "policy",
+        format!("{}, {}", policy.name, counted(usize::try_from(policy.rules).unwrap_or(usize::MAX), "rule")),
+    );
     let age = span(policy.age_seconds);
     let sha256 = policy.sha256.get(..16).unwrap_or(&policy.sha256);
     line("", format!("generation {}, in force for {age}, SHA-256 {sha256}...", policy.generation));

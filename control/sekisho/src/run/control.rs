@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use sekisho_api as api;
 use sekisho_engine::Event;
 
+use crate::output::counted;
 use crate::run::convert;
 use crate::run::drops::DropRing;
 use crate::run::fleet::Fleet;
@@ -61,7 +62,8 @@ impl Control {
     pub(crate) fn new(parts: Parts) -> Rc<Self> {
         let Parts { fleet, ports, about, in_force, log, keys, started, policy_directory } = parts;
         let mut names = Names::default();
-        names.learn(&in_force.policy);
+        names.learn_rules(&in_force.policy);
+        names.learn_zones(&in_force.policy);
         let generation = Cell::new(in_force.policy.generation);
         Rc::new(Self {
             fleet,
@@ -85,6 +87,10 @@ impl Control {
             api::Request::Status => Ok(Answer::Status(Box::new(status::status(self)))),
             api::Request::Deploy(deploy) => {
                 let directory = deploy.directory.map_or_else(|| self.policy_directory.clone(), PathBuf::from);
+                if directory.is_relative() {
+                    let message = "the directory is relative: relative to what? Name it from the root on";
+                    return Err(api::Fault::new(api::FaultKind::BadRequest, message));
+                }
                 let source = Source::Text { name: deploy.name, text: deploy.text, directory };
                 self.deploy(source).await.map(Answer::Deployed)
             }
@@ -111,25 +117,31 @@ impl Control {
         })?;
         let ready = prepared.map_err(|found| wrong_policy(&found))?;
         self.generation.set(generation);
-        let hits = self.fleet.switch_to(&ready.policy).await.map_err(|error| {
+        self.names.borrow_mut().learn_rules(&ready.policy);
+        let failed = |error: &dyn std::error::Error| {
             tracing::error!("deploy of {}: {error}", ready.name);
             api::Fault::new(api::FaultKind::Failed, error.to_string())
-        })?;
+        };
+        let switched = self.fleet.switch_to(&ready.policy).await.map_err(|error| failed(&error))?;
         // What happened before the switch was under the policy before.
         self.take_events();
-        self.in_force.borrow_mut().replace(&ready, hits, Timestamp::now());
-        self.names.borrow_mut().learn(&ready.policy);
-        Ok(self.deployed(&ready))
+        self.in_force.borrow_mut().replace(&ready, switched.hits, Timestamp::now());
+        self.names.borrow_mut().learn_zones(&ready.policy);
+        match switched.late {
+            Some(late) => Err(failed(&late)),
+            None => Ok(self.deployed(&ready)),
+        }
     }
 
     fn deployed(&self, ready: &Ready) -> api::Deployed {
         let Ready { policy, name, sha256, warnings } = ready;
-        let rules = policy.ruleset.rules.len() as u64;
-        tracing::info!("policy {name} is in force: generation {}, {rules} rules", policy.generation);
+        let rules = policy.ruleset.rules.len();
+        let counted = counted(rules, "rule");
+        tracing::info!("policy {name} is in force: generation {}, {counted}", policy.generation);
         api::Deployed {
             generation: policy.generation,
             sha256: sha256.clone(),
-            rules,
+            rules: rules as u64,
             warnings: convert::diagnostics(warnings),
         }
     }

@@ -82,26 +82,34 @@ impl DpdkIo {
     /// Puts the first bytes of every frame into one segment. Devices fill segments before they begin the next, so
     /// that this finds nothing to do but with rings and shared memory.
     fn join_short_heads(&mut self) {
-        for place in 0..self.batch.len() {
-            let Some(packet) = self.batch.get(place) else { continue };
-            if packet.segment_count() == 1 || packet.data().len() >= HEAD_BYTES_MIN.min(packet.total_len()) {
-                continue;
-            }
-            let joined = self.batch.get_mut(place).is_some_and(|mut packet| packet.linearize());
-            if joined {
-                continue;
-            }
-            // No room in its first buffer: the whole frame moves into fresh ones. Where there are none it stays as it
-            // is, and is dropped as truncated.
-            let len = self.batch.get(place).map_or(0, |packet| packet.copy_to(&mut self.scratch));
-            if let Some(copy) = self.pool.packet(&self.scratch[..len]) {
-                drop(self.batch.take(place));
-                self.batch.compact();
-                // One place is free, for the one that was taken.
-                drop(self.batch.push(copy));
-                return self.join_short_heads();
+        let mut place = 0;
+        for _ in 0..self.batch.len() {
+            if !self.has_short_head(place) || self.linearize(place) || !self.replace(place) {
+                place += 1;
             }
         }
+    }
+
+    fn has_short_head(&self, place: usize) -> bool {
+        self.batch.get(place).is_some_and(|packet| {
+            packet.segment_count() > 1 && packet.data().len() < HEAD_BYTES_MIN.min(packet.total_len())
+        })
+    }
+
+    fn linearize(&mut self, place: usize) -> bool {
+        self.batch.get_mut(place).is_some_and(|mut packet| packet.linearize())
+    }
+
+    /// Moves a frame whose first buffer has no room for the rest into fresh ones, and to the end of the batch. Where
+    /// there are none it stays as it is, and is dropped as truncated.
+    fn replace(&mut self, place: usize) -> bool {
+        let len = self.batch.get(place).map_or(0, |packet| packet.copy_to(&mut self.scratch));
+        let Some(copy) = self.pool.packet(&self.scratch[..len]) else { return false };
+        drop(self.batch.take(place));
+        self.batch.compact();
+        // The place of the one that was taken is free.
+        drop(self.batch.push(copy));
+        true
     }
 
     /// Hands what is leaving to the device, and reports it later.
@@ -234,3 +242,7 @@ impl PacketIo for DpdkIo {
         self.sides[port.index()].frame_max
     }
 }
+
+#[cfg(test)]
+#[path = "dpdk_io/tests.rs"]
+mod tests;

@@ -22,34 +22,41 @@ pub(crate) struct Fleet {
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 
-/// Why the workers do not run a policy.
+/// A policy that is in force.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    /// The hits of its rules, by worker.
+    pub(crate) hits: Vec<Arc<RuleHits>>,
+    /// A worker that has not followed, though all had said that they would.
+    pub(crate) late: Option<NotFollowed>,
+}
+
+/// Nothing has changed: a worker did not take the policy.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SwitchError {
-    /// Nothing has changed.
-    #[error(
-        "worker {worker} did not take the policy within {} s: no worker has switched, and the policy before goes on",
-        SWITCH_WAIT_MAX.as_secs()
-    )]
-    NotTaken {
-        /// The first of those that did not.
-        worker: usize,
-    },
-    /// The policy is in force, and a worker has not followed.
-    #[error(
-        "worker {worker} did not switch within {} s, though the others have: it hangs, and the appliance is to be \
-         started again",
-        SWITCH_WAIT_MAX.as_secs()
-    )]
-    NotFollowed {
-        /// The first of those that did not.
-        worker: usize,
-    },
+#[error(
+    "worker {worker} did not take the policy within {} s: no worker has switched, and the policy before goes on",
+    SWITCH_WAIT_MAX.as_secs()
+)]
+pub(crate) struct NotTaken {
+    /// The first of those that did not.
+    worker: usize,
+}
+
+/// The policy is in force, and a worker has not followed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "worker {worker} did not switch within {} s, though the others have: it hangs, and the appliance is to be \
+     started again",
+    SWITCH_WAIT_MAX.as_secs()
+)]
+pub(crate) struct NotFollowed {
+    /// The first of those that did not.
+    worker: usize,
 }
 
 impl Fleet {
     /// Hands `policy` to every worker, and raises the generation when each has it at hand: all switch, or none.
-    /// Returns the hits of its rules, by worker.
-    pub(crate) async fn switch_to(&self, policy: &Arc<Policy>) -> Result<Vec<Arc<RuleHits>>, SwitchError> {
+    pub(crate) async fn switch_to(&self, policy: &Arc<Policy>) -> Result<Switched, NotTaken> {
         let generation = policy.generation;
         self.free_retired();
         let hits: Vec<_> = self
@@ -67,16 +74,13 @@ impl Fleet {
         if let Err(worker) = self.wait(prepared).await {
             // A worker that has it at hand keeps it until the next one comes: its generation is never raised.
             self.workers.iter().for_each(|worker| drop(worker.policies.pop()));
-            return Err(SwitchError::NotTaken { worker });
+            return Err(NotTaken { worker });
         }
         self.switch.generation.store(generation, Release);
         let running = |worker: &WorkerShared| worker.running.load(Acquire) == generation;
         let followed = self.wait(running).await;
         self.free_retired();
-        match followed {
-            Ok(()) => Ok(hits),
-            Err(worker) => Err(SwitchError::NotFollowed { worker }),
-        }
+        Ok(Switched { hits, late: followed.err().map(|worker| NotFollowed { worker }) })
     }
 
     /// Waits until all workers are `ready`; else the first that is not.

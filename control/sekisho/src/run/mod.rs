@@ -26,7 +26,7 @@ mod status;
 mod tests;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,6 +39,7 @@ use sekisho_policy::Appliance;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::failure::{Failure, Outcome};
+use crate::output::counted;
 use crate::run::control::{Control, Parts};
 use crate::run::cores::Cores;
 use crate::run::flow_log::{FlowLog, LogFile};
@@ -133,21 +134,28 @@ fn take_control(
         log,
         keys,
         started: zero,
-        policy_directory: appliance.policy.parent().map(Path::to_owned).unwrap_or_default(),
+        policy_directory: directory_of(&appliance.policy),
     });
     (control, threads, eal)
+}
+
+/// Where the feed files of a policy file are.
+fn directory_of(policy: &Path) -> PathBuf {
+    let absolute = std::path::absolute(policy).unwrap_or_else(|_| policy.to_owned());
+    absolute.parent().map(Path::to_owned).unwrap_or_default()
 }
 
 fn say_ready(control: &Control, appliance: &Appliance) {
     let in_force = control.in_force.borrow();
     let cores = &control.about.cores;
+    let rules = counted(in_force.policy.ruleset.rules.len(), "rule");
     tracing::info!(
-        "policy {} is in force: generation {}, {} rules",
+        "policy {} is in force: generation {}, {rules}",
         in_force.name,
-        in_force.policy.generation,
-        in_force.policy.ruleset.rules.len()
+        in_force.policy.generation
     );
-    tracing::info!("{} workers on cores {cores:?}; requests at {}", cores.len(), appliance.socket.display());
+    let workers = counted(cores.len(), "worker");
+    tracing::info!("{workers} on cores {cores:?}; requests at {}", appliance.socket.display());
     if let Some(address) = control.about.metrics {
         tracing::info!("metrics at http://{address}/metrics");
     }

@@ -15,15 +15,13 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Learns the names of `policy`, which is from now on in force.
-    pub(crate) fn learn(&mut self, policy: &Policy) {
+    /// Learns the names of the rules of `policy`, before workers report under it.
+    pub(crate) fn learn_rules(&mut self, policy: &Policy) {
         for (number, rule) in (0..).zip(&policy.ruleset.rules) {
             let key = policy.key(Some(RuleId(number)));
             if self.rule(key).is_some() {
                 continue;
             }
-            // Keys are given out one by one, so that the new ones of a policy follow the known ones; not in the
-            // order of rules, though, where a policy was compiled and never came into force.
             let name: Arc<str> = rule.name.as_ref().into();
             let place = key.number() as usize;
             if self.rules.len() < place {
@@ -32,6 +30,10 @@ impl Names {
             self.rules[place - 1] = Arc::clone(&name);
             self.keys.insert(name, key);
         }
+    }
+
+    /// Learns the names of the zones of `policy`, which is from now on in force.
+    pub(crate) fn learn_zones(&mut self, policy: &Policy) {
         self.zones = policy.ruleset.zones.iter().map(|zone| zone.name.as_ref().into()).collect();
     }
 

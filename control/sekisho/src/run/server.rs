@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -56,6 +56,8 @@ pub(crate) enum SocketError {
 #[derive(Debug)]
 pub(crate) struct Socket {
     path: PathBuf,
+    /// Device and number of the file: another appliance may have put its own in its place.
+    file: (u64, u64),
     listener: Option<StdListener>,
 }
 
@@ -86,7 +88,8 @@ impl Socket {
             let _ = fs::remove_file(&aside);
             return Err(failed(source));
         }
-        Ok(Self { path: path.to_owned(), listener: Some(listener) })
+        let file = file_of(path).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file, listener: Some(listener) })
     }
 
     /// The listener, for [`serve`]; once.
@@ -98,9 +101,17 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = fs::remove_file(&self.path);
+        if file_of(&self.path).is_ok_and(|file| file == self.file) {
+            // Gone already is as good.
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// What tells a file from another one at the same path.
+fn file_of(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// Takes connections for as long as the task lives.

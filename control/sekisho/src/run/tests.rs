@@ -102,7 +102,7 @@ impl Appliance {
             log,
             keys,
             started: std::time::Instant::now(),
-            policy_directory: ".".into(),
+            policy_directory: "/".into(),
         });
         Self { control, threads }
     }

@@ -48,6 +48,14 @@ async fn a_wrong_policy_changes_nothing_and_every_fault_is_told() {
 }
 
 #[tokio::test]
+async fn a_relative_directory_of_feeds_is_refused() {
+    let appliance = Appliance::start(OPEN, 1, Vec::new(), None);
+    let deploy = Deploy { name: "p".into(), text: OPEN.into(), directory: Some("feeds".into()) };
+    let fault = appliance.control.answer(Request::Deploy(deploy)).await.unwrap_err();
+    assert_eq!(fault.kind, api::FaultKind::BadRequest);
+}
+
+#[tokio::test]
 async fn what_nothing_enforces_yet_is_refused_by_name() {
     let appliance = Appliance::start(OPEN, 1, Vec::new(), None);
     let wishful = format!("{OPEN}protections: {{port_scan: {{ports: 20, within: 10s, block_for: 5m}}}}\n");

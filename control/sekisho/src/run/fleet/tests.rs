@@ -24,7 +24,7 @@ async fn with_a_worker_that_never_answers_none_switches() {
     let before = generation(&fleet);
     let next = policy_of(2);
     let refused = fleet.switch_to(&next).await.unwrap_err();
-    assert!(matches!(refused, SwitchError::NotTaken { worker: 1 }), "{refused}");
+    assert!(refused.to_string().starts_with("worker 1 did not take"), "{refused}");
     assert_eq!((generation(&fleet), running(&fleet)), (before, vec![1, 1]));
     assert!(fleet.workers[1].policies.is_empty(), "what was not fetched is taken back");
 
@@ -33,7 +33,8 @@ async fn with_a_worker_that_never_answers_none_switches() {
     let third = policy_of(3);
     // The clock of the test only moves while nobody is at work: real workers need real time.
     tokio::time::resume();
-    assert_eq!(fleet.switch_to(&third).await.unwrap().len(), 2);
+    let switched = fleet.switch_to(&third).await.unwrap();
+    assert!(switched.hits.len() == 2 && switched.late.is_none());
     assert_eq!((generation(&fleet), running(&fleet)), (3, vec![3, 3]));
     fleet.stop();
     drop((thread.join().unwrap(), awake.join().unwrap()));
@@ -50,9 +51,9 @@ async fn a_thousand_policies_leave_nothing_behind() {
     let mut before = first;
     for generation in 2..=1_001 {
         let next = policy_of(generation);
-        let hits = shop.fleet.switch_to(&next).await.unwrap();
+        let switched = shop.fleet.switch_to(&next).await.unwrap();
         assert_eq!(running(&shop.fleet), [generation; 2]);
-        assert_eq!(hits.len(), 2);
+        assert!(switched.late.is_none());
         if generation > 2 {
             assert_eq!(
                 Arc::strong_count(&before),
@@ -64,4 +65,13 @@ async fn a_thousand_policies_leave_nothing_behind() {
     }
     shop.fleet.stop();
     threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_a_policy_and_then_hangs_is_named() {
+    let shop = shop(&policy_of(1), 1, 16, Vec::new());
+    shop.fleet.workers[0].prepared.store(2, Release);
+    let switched = shop.fleet.switch_to(&policy_of(2)).await.unwrap();
+    assert_eq!(generation(&shop.fleet), 2, "it is in force");
+    assert!(switched.late.unwrap().to_string().contains("worker 0"));
 }

@@ -1,5 +1,3 @@
-use std::os::unix::fs::MetadataExt;
-
 use sekisho_api::{Client, ClientError, Deploy, FaultKind, ListDrops, ListSessions, SessionFilter};
 use tokio::task::LocalSet;
 
@@ -22,6 +20,19 @@ fn a_dead_socket_gives_way_a_live_one_and_other_files_do_not() {
     std::fs::write(&path, "a letter").unwrap();
     assert!(matches!(Socket::bind(&path), Err(SocketError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter");
+}
+
+#[test]
+fn an_appliance_that_ends_late_leaves_the_socket_of_its_successor() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let mut ending = Socket::bind(&path).unwrap();
+    drop(ending.listener.take());
+    let successor = Socket::bind(&path).unwrap();
+    drop(ending);
+    assert!(path.exists());
+    drop(successor);
+    assert!(!path.exists());
 }
 
 /// Serves an appliance, and lets `client` speak to it from a thread of its own.

@@ -194,8 +194,9 @@ impl Linked for Timers<'_> {
 }
 
 /// The link header of a session's frames from the LAN to the WAN side: MAC addresses and VLAN tags, and how many
-/// bytes of it count.
-type Link = [u8; 24];
+/// bytes of it count. In halves of 12 bytes: the library takes zeroed pages from the system for arrays of up to 16, and
+/// writes zeros into longer ones, which would make all of them resident.
+type Link = [[u8; 12]; 2];
 const LINK_LEN_AT: usize = 23;
 
 /// The table of one worker.
@@ -240,7 +241,7 @@ impl Table {
             hot: vec![Hot::default(); capacity],
             cold: vec![Cold::default(); capacity],
             wide: vec![[0; 2]; capacity],
-            links: vec![[0; 24]; capacity],
+            links: vec![[[0; 12]; 2]; capacity],
             free: NIL,
             untouched: 0,
             live: 0,
@@ -484,7 +485,7 @@ impl Table {
     pub(crate) fn learn_link(&mut self, slot: u32, port: Port, header: &[u8]) {
         // Without the EtherType: 12 bytes of addresses, and up to two tags.
         let Some(header) = header.len().checked_sub(2).and_then(|len| header.get(..len)) else { return };
-        let link = &mut self.links[slot as usize];
+        let link = self.links[slot as usize].as_flattened_mut();
         let (Ok(len), Some(room)) = (u8::try_from(header.len()), link.get_mut(..header.len())) else {
             return;
         };
@@ -499,7 +500,7 @@ impl Table {
 
     /// The link header of the session's frames from the LAN to the WAN side, without the EtherType, if it is known.
     pub(crate) fn link(&self, slot: u32) -> Option<&[u8]> {
-        let link = &self.links[slot as usize];
+        let link = self.links[slot as usize].as_flattened();
         (self.hot[slot as usize].flags & Hot::HAS_LINK != 0)
             .then(|| link.get(..usize::from(link[LINK_LEN_AT])))?
     }

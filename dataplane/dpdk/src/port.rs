@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sekisho_dpdk_sys as sys;
 
+use crate::burst::Burst;
 use crate::device::{Device, DeviceInfo, OpenPort};
 use crate::eal::Eal;
 use crate::errno::{Errno, check};
@@ -174,6 +175,21 @@ pub enum PortError {
     },
 }
 
+/// Frees what a queue of `net_af_packet` has received before its port is used.
+///
+/// The driver opens its socket for all interfaces and binds it to its own only afterwards: what arrives anywhere on
+/// the machine in between is in the ring, and must not pass for a frame of this port.
+fn discard_strays(queue: &mut RxQueue, eal: &Eal) {
+    // No ring has more slots than this; an interface under load is not waited for.
+    const STRAYS_MAX: usize = 65_536;
+    let mut burst = Burst::new(eal);
+    let mut found = 0;
+    while found < STRAYS_MAX && queue.receive(&mut burst) > 0 {
+        found += burst.len();
+        burst.clear();
+    }
+}
+
 /// A running port: its link, its figures. The queues carry the packets.
 #[derive(Clone, Debug)]
 pub struct Port {
@@ -247,7 +263,10 @@ impl Port {
 
         taken.rss =
             rss::settle(port, &name, &raw, &info.driver, &taken.rss, taken.rx_queues, &mut taken.notes);
-        let rx = (0..taken.rx_queues).map(|queue| RxQueue::new(&running, queue)).collect();
+        let mut rx: Vec<_> = (0..taken.rx_queues).map(|queue| RxQueue::new(&running, queue)).collect();
+        if info.driver == "net_af_packet" {
+            rx.iter_mut().for_each(|queue| discard_strays(queue, &running.port.eal));
+        }
         let tx =
             (0..taken.tx_queues).map(|queue| TxQueue::new(&running, queue, !taken.multi_segment)).collect();
         Ok(Started { port: Port { running, info, taken: Arc::new(taken) }, rx, tx })

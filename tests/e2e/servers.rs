@@ -1,6 +1,5 @@
 //! Real servers for the hosts of a lab.
 
-use std::path::Path;
 use std::process::Command;
 
 use sekisho_tests::repo;
@@ -17,13 +16,11 @@ pub(crate) fn http(namespace: &Namespace, address: &str) -> Server {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().display();
     std::fs::write(folder.path().join("index.html"), vec![b'x'; 1 << 20]).expect("a page is written");
-    // The workers of nginx are nobody, and read the page.
-    open_to_all(folder.path());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {path}/{kind};"))
         .concat();
     let config = format!(
-        "daemon off; pid {path}/pid; error_log stderr; events {{}}
+        "user root; daemon off; pid {path}/pid; error_log stderr; events {{}}
          http {{ access_log off; {temporary} server {{ listen {address}:80; root {path}; }} }}"
     );
     let file = folder.path().join("nginx.conf");
@@ -64,10 +61,4 @@ pub(crate) fn chronyd() -> String {
     let unpacked = repo::top().join("target/tools/usr/sbin/chronyd");
     assert!(unpacked.is_file(), "chronyd is missing: scripts/install-deps --tests");
     unpacked.display().to_string()
-}
-
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder, permissions).expect("a folder of our own");
 }

@@ -278,18 +278,30 @@ int shim_vlan_stripped(uint16_t port)
 
 /* The driver net_af_packet asks the kernel to reassemble IPv4 fragments (it joins its sockets by PACKET_FANOUT with
  * PACKET_FANOUT_FLAG_DEFRAG, and has no argument against it), and what comes of them is cut to a slot of its ring. Frames
- * have to arrive as they were sent. As the program's own definition this one goes before that of the C library, for
- * drivers loaded later too; everything but that one flag passes through. */
+ * have to arrive as they were sent.
+ * It also numbers its group by process and interface, in 16 bits: where another appliance's group has that number the
+ * kernel refuses, and the next number of a fixed row is tried, the same row for each queue of the port.
+ * As the program's own definition this one goes before that of the C library, for drivers loaded later too; everything
+ * else passes through. */
+#define FANOUT_TRIES 8
+#define FANOUT_STEP 0x3a5d
+
 int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
-	unsigned int fanout;
+	unsigned int fanout, number;
+	int attempt, ret = -1;
 
-	if (level == SOL_PACKET && name == PACKET_FANOUT && length == sizeof(fanout)) {
-		memcpy(&fanout, value, sizeof(fanout));
-		fanout &= ~((unsigned int)PACKET_FANOUT_FLAG_DEFRAG << 16);
-		value = &fanout;
+	if (level != SOL_PACKET || name != PACKET_FANOUT || length != sizeof(fanout))
+		return (int)syscall(SYS_setsockopt, fd, level, name, value, length);
+	memcpy(&fanout, value, sizeof(fanout));
+	fanout &= ~((unsigned int)PACKET_FANOUT_FLAG_DEFRAG << 16);
+	for (attempt = 0; attempt < FANOUT_TRIES; attempt++) {
+		number = (fanout & 0xffff0000u) | ((fanout + (unsigned int)attempt * FANOUT_STEP) & 0xffffu);
+		ret = (int)syscall(SYS_setsockopt, fd, level, name, &number, sizeof(number));
+		if (ret == 0 || errno != EINVAL)
+			break;
 	}
-	return (int)syscall(SYS_setsockopt, fd, level, name, value, length);
+	return ret;
 }
 
 /* -- Receive-side scaling --------------------------------------------------------------------------------------- */

@@ -435,6 +435,8 @@ impl Engine {
         let state = if is_tcp { State::SynSent } else { State::Unreplied };
         let slot = match self.table.insert(key, hashed, port, state) {
             Ok(slot) => slot,
+            // No place in the index, which nobody's end would make.
+            Err(_) if self.table.len() < self.table.capacity() => return None,
             Err(_) => {
                 let oldest = self.table.oldest_half_open()?;
                 self.end(now, oldest, Reason::EndEvicted, out);

@@ -109,6 +109,20 @@ fn holds_as_many_sessions_as_it_says() {
     }
 }
 
+/// With one move an insertion the table of the first secret finds no room for one of its sessions.
+#[test]
+fn is_full_only_at_its_capacity_whatever_the_secret() {
+    const CAPACITY: u32 = 1_000_000;
+    for factor in [31, 33, 35] {
+        let secret = HashSecret(SECRET.0.map(|word| word.wrapping_mul(factor)));
+        let mut table = Table::new(0, CAPACITY, secret);
+        let kept =
+            (0..CAPACITY).filter(|number| add(&mut table, &key(*number, false), State::Unreplied).is_ok());
+        assert_eq!(kept.count(), CAPACITY as usize, "factor {factor}");
+        assert!((0..CAPACITY).all(|number| find(&table, &key(number, false)).is_some()));
+    }
+}
+
 /// `docs/architecture.md` promises at most 128 bytes an IPv4 session and 192 an IPv6 one.
 #[test]
 fn a_session_takes_at_most_128_bytes_and_192_for_ipv6() {

@@ -3,3 +3,4 @@
 
 mod full;
 mod invariants;
+mod simulation;

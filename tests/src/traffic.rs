@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sekisho_engine::policy::Ruleset;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Duration;
 use sekisho_replay::{Deploy, pcap};
@@ -104,17 +105,58 @@ impl Traffic {
     /// The traffic of these steps.
     #[must_use]
     pub fn of(steps: &[Step]) -> Self {
-        let mut maker = Maker {
-            time_ns: 0,
-            sent: Vec::new(),
-            deploys: Vec::new(),
-            connections: (0..PAIRS).map(|pair| Tcp::new(ends(pair, 443).0, ends(pair, 443).1)).collect(),
-        };
+        let mut maker = Maker::new();
         for step in steps {
             maker.time_ns += step.wait_ns;
             maker.make(&step.what);
         }
         maker.finish()
+    }
+}
+
+/// Traffic without end: what each step makes happens at once.
+#[derive(Debug)]
+pub struct Wire {
+    maker: Maker,
+    policies: [Ruleset; POLICIES.len()],
+}
+
+/// What a step of a [`Wire`] makes.
+#[derive(Clone, Debug)]
+pub enum Happens {
+    /// A frame arrives on this port.
+    Frame(Port, Vec<u8>),
+    /// A policy is deployed.
+    Deploy(Ruleset),
+}
+
+/// Earlier frames that a [`Wire`] keeps: steps speak of the last fifty.
+const KEPT: usize = 256;
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { maker: Maker::new(), policies: POLICIES.map(ruleset) }
+    }
+}
+
+impl Wire {
+    /// The policy that it begins under.
+    #[must_use]
+    pub fn policy(&self) -> Ruleset {
+        self.policies[0].clone()
+    }
+
+    /// What happens by this step; an error about nothing is nothing.
+    pub fn step(&mut self, what: &What) -> Option<Happens> {
+        if let What::Deploy(which) = what {
+            return Some(Happens::Deploy(self.policies[usize::from(*which) % POLICIES.len()].clone()));
+        }
+        if self.maker.sent.len() >= 2 * KEPT {
+            self.maker.sent.drain(..KEPT);
+        }
+        let before = self.maker.sent.len();
+        self.maker.make(what);
+        self.maker.sent.get(before).map(|(_, port, _, frame)| Happens::Frame(*port, frame.clone()))
     }
 }
 
@@ -139,6 +181,7 @@ fn arrives(pair: u8, client: bool) -> Port {
     if client == pair.is_multiple_of(4) { Port::Wan } else { Port::Lan }
 }
 
+#[derive(Debug)]
 struct Maker {
     time_ns: u64,
     sent: Vec<(u64, Port, Packet, Vec<u8>)>,
@@ -147,6 +190,15 @@ struct Maker {
 }
 
 impl Maker {
+    fn new() -> Self {
+        Self {
+            time_ns: 0,
+            sent: Vec::new(),
+            deploys: Vec::new(),
+            connections: (0..PAIRS).map(|pair| Tcp::new(ends(pair, 443).0, ends(pair, 443).1)).collect(),
+        }
+    }
+
     fn make(&mut self, what: &What) {
         match *what {
             What::Tcp { connection, client, flags, data, astray } => {

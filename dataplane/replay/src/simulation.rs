@@ -115,6 +115,11 @@ impl Simulation {
         &self.policy
     }
 
+    /// The engines, for whoever checks their books.
+    pub fn engines(&self) -> &[Engine] {
+        &self.engines
+    }
+
     /// Sessions that began so far.
     pub fn sessions_begun(&self) -> u64 {
         self.sessions_begun

@@ -22,6 +22,7 @@ fn scenes() -> Vec<Scene> {
         protections(),
         deploys(),
         full(),
+        expected(),
     ];
     for (reason, _, frame) in malformed::cases() {
         let mut scene = lan_out();
@@ -151,6 +152,19 @@ fn deploys() -> Scene {
     scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).drops(Reason::PolicyChanged).of(1);
     scene.ends_with_it(1, Reason::EndPolicy);
     tick(&mut scene, 2);
+    scene
+}
+
+fn expected() -> Scene {
+    let policy = "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+services: {tftp: {ports: udp/69, helper: tftp}}
+rules: [{name: files, from: lan, to: wan, service: tftp, action: allow}]
+";
+    let mut scene = Scene::new(policy);
+    scene.lan(udp(at(LAN, 2000), at(WAN, 69), b"\0\x01file\0octet\0")).opens(1, "files");
+    scene.wan(udp(at(WAN, 3000), at(LAN, 2000), b"\0\x03\0\x01")).is_expected(2, "files");
     scene
 }
 

@@ -48,12 +48,12 @@ impl Control {
     }
 
     /// The connection that the server opens to a port of the client's.
-    fn from_server(&self, port: u16) -> Tcp {
+    fn data_from_server(&self, port: u16) -> Tcp {
         Tcp::new(SocketAddr::new(self.tcp.server.ip(), 20), SocketAddr::new(self.tcp.client.ip(), port))
     }
 
     /// The connection that the client opens to a port of the server's.
-    fn from_client(&self, port: u16) -> Tcp {
+    fn data_from_client(&self, port: u16) -> Tcp {
         Tcp::new(SocketAddr::new(self.tcp.client.ip(), 40_001), SocketAddr::new(self.tcp.server.ip(), port))
     }
 
@@ -81,12 +81,12 @@ fn followed() -> HelperFigures {
 fn active_mode_lets_the_server_connect_to_the_port_that_port_names() {
     let mut control = Control::v4();
     control.asks("PORT 192,0,2,10,156,64").replies("200 ok").asks("LIST").replies("150 here it comes");
-    control.carries(2, Port::Wan, control.from_server(40_000));
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
     // One connection for one announcement.
     let mut again = Tcp::new(at(WAN, 21_000), at(LAN, 40_000));
     control.scene.wan(again.client(SYN)).drops(Reason::DefaultDrop);
     control.asks("PORT 192,0,2,10,156,65");
-    control.carries(3, Port::Wan, control.from_server(40_001));
+    control.carries(3, Port::Wan, control.data_from_server(40_001));
     assert_eq!(control.figures(), HelperFigures { opened: 2, used: 2, ..followed() });
 }
 
@@ -99,7 +99,7 @@ fn active_mode_with_eprt_over_ipv4_and_ipv6() {
     ] {
         let mut control = Control::of(FILES, lan, wan);
         control.asks(command);
-        control.carries(2, Port::Wan, control.from_server(40_000));
+        control.carries(2, Port::Wan, control.data_from_server(40_000));
         assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, ..followed() });
     }
 }
@@ -114,7 +114,7 @@ fn passive_mode_lets_the_client_connect_to_the_port_that_the_reply_names() {
         (LAN6, WAN6, "EPSV 2", "229 ok (!!!40000!)"),
     ] {
         let mut control = Control::of(FILES, lan, wan);
-        let data = control.from_client(40_000);
+        let data = control.data_from_client(40_000);
         control.asks(command);
         control.scene.lan(data.clone().client(SYN)).drops(Reason::DefaultDrop);
         control.replies(reply);
@@ -132,9 +132,9 @@ fn a_server_in_the_lan_is_followed_as_well() {
     scene.wan(tcp.client(ACK)).follows(1);
     let mut control = Control { scene, tcp, client_on: Port::Wan };
     control.asks("PASV").replies("227 Entering Passive Mode (192,0,2,10,156,64).");
-    control.carries(2, Port::Wan, control.from_client(40_000));
+    control.carries(2, Port::Wan, control.data_from_client(40_000));
     control.asks("PORT 203,0,113,53,156,64");
-    control.carries(3, Port::Lan, control.from_server(40_000));
+    control.carries(3, Port::Lan, control.data_from_server(40_000));
     assert_eq!(control.figures(), HelperFigures { opened: 2, used: 2, ..followed() });
 }
 
@@ -142,8 +142,8 @@ fn a_server_in_the_lan_is_followed_as_well() {
 fn without_a_helper_nothing_opens_though_the_port_is_that_of_ftp() {
     let mut control = Control::of(&FILES.replace(", helper: ftp", ""), LAN, WAN);
     control.asks("PORT 192,0,2,10,156,64").asks("PASV").replies("227 Passive (203,0,113,53,156,64).");
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
-    control.scene.lan(control.from_client(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.lan(control.data_from_client(40_000).client(SYN)).drops(Reason::DefaultDrop);
     assert!(control.scene.plays().summary.helpers.is_empty());
 }
 
@@ -169,7 +169,7 @@ fn the_address_of_a_third_party_opens_nothing() {
         .scene
         .lan(Tcp::new(at(LAN, 5), at("203.0.113.54", 40_000)).client(SYN))
         .drops(Reason::DefaultDrop);
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     let refused = [("third-party", 4)].into();
     assert_eq!(control.figures(), HelperFigures { refused, ..followed() });
 }
@@ -179,8 +179,8 @@ fn the_port_of_a_service_opens_nothing() {
     let mut control = Control::v4();
     control.asks("PORT 192,0,2,10,0,22").asks("EPRT |1|192.0.2.10|1023|");
     control.asks("EPSV").replies("229 ok (|||80|)");
-    control.scene.wan(control.from_server(22).client(SYN)).drops(Reason::DefaultDrop);
-    control.scene.lan(control.from_client(80).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(22).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.lan(control.data_from_client(80).client(SYN)).drops(Reason::DefaultDrop);
     let refused = [("privileged-port", 3)].into();
     assert_eq!(control.figures(), HelperFigures { refused, ..followed() });
 }
@@ -194,11 +194,11 @@ fn a_malformed_command_opens_nothing_and_is_forwarded() {
     control.asks("EPSV").replies("229 Entering Extended Passive Mode (40000)");
     control.asks(&format!("PORT 192,0,2,10,156,64{}", " ".repeat(600)));
     control.replies("227 nobody asked (203,0,113,53,156,64)");
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
-    control.scene.lan(control.from_client(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.lan(control.data_from_client(40_000).client(SYN)).drops(Reason::DefaultDrop);
     // And the helper goes on.
     control.asks("PORT 192,0,2,10,156,64");
-    control.carries(2, Port::Wan, control.from_server(40_000));
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
     let refused = [("malformed", 7), ("unasked", 1)].into();
     assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, refused, ..followed() });
 }
@@ -208,9 +208,9 @@ fn a_malformed_command_opens_nothing_and_is_forwarded() {
 fn after_epsv_all_only_epsv_opens() {
     let mut control = Control::v4();
     control.asks("EPSV ALL").replies("200 ok").asks("PORT 192,0,2,10,156,64");
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     control.asks("EPSV").replies("229 ok (|||40000|)");
-    control.carries(2, Port::Lan, control.from_client(40_000));
+    control.carries(2, Port::Lan, control.data_from_client(40_000));
     let refused = [("epsv-all", 1)].into();
     assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, refused, ..followed() });
 }
@@ -235,7 +235,7 @@ fn a_packet_that_does_not_fit_does_not_use_it_up() {
     scene.wan(Tcp::new(server, at(LAN, 40_001)).client(SYN)).drops(Reason::DefaultDrop);
     scene.lan(segment(SYN)).drops(Reason::DefaultDrop);
     scene.lan(Tcp::new(client, at(WAN, 40_000)).client(SYN)).drops(Reason::DefaultDrop);
-    control.carries(2, Port::Wan, control.from_server(40_000));
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
     assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, ..followed() });
 }
 
@@ -245,7 +245,7 @@ fn an_expectation_lives_for_a_minute() {
         let mut control = Control::v4();
         control.scene.at_ms(1000);
         control.asks("PORT 192,0,2,10,156,64");
-        let mut data = control.from_server(40_000);
+        let mut data = control.data_from_server(40_000);
         let arrives = control.scene.at_ms(1000 + wait_ms).wan(data.client(SYN));
         let expected = if comes {
             arrives.is_expected(2, "files");
@@ -265,7 +265,7 @@ fn an_announcement_made_again_waits_anew() {
     control.asks("PORT 192,0,2,10,156,64");
     control.scene.at_ms(50_000);
     control.asks("PORT 192,0,2,10,156,64");
-    let mut data = control.from_server(40_000);
+    let mut data = control.data_from_server(40_000);
     control.scene.at_ms(109_999).wan(data.client(SYN)).is_expected(2, "files");
     assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, ..followed() });
 }
@@ -277,14 +277,14 @@ fn an_expectation_never_outlives_its_control_session() {
     let mut control = Control::v4();
     control.asks("PORT 192,0,2,10,156,64");
     control.scene.wan(control.tcp.server(RST)).follows(1);
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     assert_eq!(control.figures(), HelperFigures { following: 1, ..ended.clone() });
 
     // Both ends close.
     let mut control = Control::v4();
     control.asks("PASV").replies("227 (203,0,113,53,156,64)");
     control.scene.lan(control.tcp.client(FIN | ACK)).follows(1);
-    let mut data = control.from_client(40_000);
+    let mut data = control.data_from_client(40_000);
     control.scene.wan(control.tcp.server(FIN | ACK)).follows(1);
     control.scene.lan(data.client(SYN)).drops(Reason::DefaultDrop);
     control.scene.lan(control.tcp.client(ACK)).follows(1);
@@ -295,7 +295,7 @@ fn an_expectation_never_outlives_its_control_session() {
     control.asks("PORT 192,0,2,10,156,64");
     let end_ms = control.scene.last_ms() + 5000;
     control.scene.ends(1, Reason::EndIdle, end_ms);
-    let mut data = control.from_server(40_000);
+    let mut data = control.data_from_server(40_000);
     control.scene.at_ms(end_ms).wan(data.client(SYN)).drops(Reason::DefaultDrop);
     assert_eq!(control.figures(), ended);
 }
@@ -304,7 +304,7 @@ fn an_expectation_never_outlives_its_control_session() {
 fn a_data_connection_outlives_its_control_session() {
     let mut control = Control::v4();
     control.asks("PORT 192,0,2,10,156,64");
-    let mut data = control.from_server(40_000);
+    let mut data = control.data_from_server(40_000);
     control.carries(2, Port::Wan, data.clone());
     control.scene.wan(control.tcp.server(RST)).follows(1);
     let end_ms = control.scene.last_ms() + 10_000;
@@ -323,11 +323,11 @@ fn commands_may_be_split_repeated_and_out_of_order() {
     for at in [0, 2, 0, 4, 2] {
         control.scene.lan(parts[at].clone()).follows(1);
     }
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     control.scene.lan(parts[3].clone()).follows(1);
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     control.scene.lan(parts[1].clone()).follows(1);
-    control.carries(2, Port::Wan, control.from_server(40_000));
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
     // The whole command once more, in one segment: it was heard already.
     let mut whole = control.tcp.clone();
     whole.next[0] = whole.next[0].wrapping_sub(24);
@@ -346,9 +346,9 @@ fn a_helper_that_missed_bytes_says_so_and_opens_nothing_from_there_on() {
     control.scene.wan(control.tcp.server(ACK)).follows(1);
     control.scene.lan(missed).follows(1);
     control.asks("PORT 192,0,2,10,156,65");
-    control.scene.wan(control.from_server(40_001).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_001).client(SYN)).drops(Reason::DefaultDrop);
     // What was announced before still holds.
-    control.carries(2, Port::Wan, control.from_server(40_000));
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
     let not_followed = [("lost", 1)].into();
     assert_eq!(
         control.figures(),
@@ -361,7 +361,7 @@ fn a_helper_that_missed_bytes_says_so_and_opens_nothing_from_there_on() {
 fn a_session_that_goes_over_to_tls_is_not_followed_any_more() {
     let mut control = Control::v4();
     control.asks("AUTH TLS").replies("234 go ahead").asks("PORT 192,0,2,10,156,64");
-    control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
     let not_followed = [("encrypted", 1)].into();
     assert_eq!(control.figures(), HelperFigures { following: 0, not_followed, ..followed() });
 }
@@ -396,7 +396,7 @@ fn an_expected_session_has_the_timeouts_of_its_rule() {
     let policy = FILES.replace("action: allow", "action: allow, timeout: {syn_sent: 7s}");
     let mut control = Control::of(&policy, LAN, WAN);
     control.asks("PORT 192,0,2,10,156,64");
-    control.scene.wan(control.from_server(40_000).client(SYN)).is_expected(2, "files");
+    control.scene.wan(control.data_from_server(40_000).client(SYN)).is_expected(2, "files");
     let end_ms = control.scene.last_ms() + 7000;
     control.scene.ends(2, Reason::EndHandshake, end_ms);
     tick(&mut control.scene, end_ms);
@@ -409,11 +409,11 @@ fn one_control_session_opens_no_more_than_its_share() {
     for port in 0..70 {
         control.asks(&format!("PORT 192,0,2,10,156,{port}"));
     }
-    control.scene.wan(control.from_server(39_936 + 63).client(SYN)).is_expected(2, "files");
-    control.scene.wan(control.from_server(39_936 + 64).client(SYN)).drops(Reason::DefaultDrop);
+    control.scene.wan(control.data_from_server(39_936 + 63).client(SYN)).is_expected(2, "files");
+    control.scene.wan(control.data_from_server(39_936 + 64).client(SYN)).drops(Reason::DefaultDrop);
     // One was used, so that there is room for one.
     control.asks("PORT 192,0,2,10,200,0");
-    control.scene.wan(control.from_server(51_200).client(SYN)).is_expected(3, "files");
+    control.scene.wan(control.data_from_server(51_200).client(SYN)).is_expected(3, "files");
     let refused = [("session-full", 6)].into();
     assert_eq!(control.figures(), HelperFigures { opened: 65, used: 2, open: 63, refused, ..followed() });
 }
@@ -483,8 +483,8 @@ fn after_a_deploy_the_rule_of_the_new_policy_decides_whether_a_session_is_follow
         control.asks("PORT 192,0,2,10,156,63");
         control.scene.at_ms(10).deploys(&on_deploy(FILES, mode));
         control.asks("PORT 192,0,2,10,156,64");
-        control.carries(2, Port::Wan, control.from_server(40_000));
-        control.scene.wan(control.from_server(39_999).client(SYN)).is_expected(3, "files");
+        control.carries(2, Port::Wan, control.data_from_server(40_000));
+        control.scene.wan(control.data_from_server(39_999).client(SYN)).is_expected(3, "files");
         assert_eq!(control.figures(), HelperFigures { opened: 2, used: 2, ..followed() });
 
         // It has none any more: what was announced is withdrawn with the next packet.
@@ -492,8 +492,8 @@ fn after_a_deploy_the_rule_of_the_new_policy_decides_whether_a_session_is_follow
         control.asks("PORT 192,0,2,10,156,63");
         control.scene.at_ms(10).deploys(&on_deploy(&FILES.replace(", helper: ftp", ""), mode));
         control.asks("PORT 192,0,2,10,156,64");
-        control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
-        control.scene.wan(control.from_server(39_999).client(SYN)).drops(Reason::DefaultDrop);
+        control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+        control.scene.wan(control.data_from_server(39_999).client(SYN)).drops(Reason::DefaultDrop);
         let expected = HelperFigures { following: 0, opened: 1, withdrawn: 1, ..followed() };
         assert_eq!(control.figures(), expected, "{mode}");
 
@@ -501,7 +501,7 @@ fn after_a_deploy_the_rule_of_the_new_policy_decides_whether_a_session_is_follow
         let mut control = Control::of(&on_deploy(&FILES.replace(", helper: ftp", ""), mode), LAN, WAN);
         control.scene.at_ms(10).deploys(&on_deploy(FILES, mode));
         control.asks("PORT 192,0,2,10,156,64");
-        control.scene.wan(control.from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
+        control.scene.wan(control.data_from_server(40_000).client(SYN)).drops(Reason::DefaultDrop);
         assert!(control.scene.plays().summary.helpers.is_empty());
     }
 }
@@ -538,7 +538,7 @@ fn with_rematch_a_data_connection_lives_while_the_policy_would_have_its_control_
     for (next, lives) in [(FILES, true), (&*renamed, true), (&*others, false), (&*without, false)] {
         let mut control = Control::of(&on_deploy(FILES, "rematch"), LAN, WAN);
         control.asks("PORT 192,0,2,10,156,64");
-        let mut data = control.from_server(40_000);
+        let mut data = control.data_from_server(40_000);
         control.scene.wan(data.client(SYN)).is_expected(2, "files");
         control.scene.lan(data.server(SYN | ACK)).follows(2);
         control.scene.wan(data.client(ACK)).follows(2);

@@ -31,3 +31,8 @@ fn parser() {
 fn inspection() {
     each("inspect", targets::inspect);
 }
+
+#[test]
+fn helpers() {
+    each("helpers", targets::helpers);
+}

@@ -43,7 +43,6 @@ struct Follower {
 
 /// What is remembered of what was said.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::large_enum_variant, reason = "nothing is allocated while packets wait")]
 enum Talk {
     /// Each datagram stands for itself.
     #[default]

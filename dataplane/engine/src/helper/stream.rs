@@ -111,13 +111,12 @@ impl Stream {
     }
 
     fn advance(&mut self, len: usize, hold: &mut Hold<'_>) {
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
         if self.held > 0 {
-            for at in 0..len.min(WINDOW as u32) {
+            for at in (0..).take(len.min(WINDOW)) {
                 self.held -= u16::from(hold.free(self.next.wrapping_add(at)));
             }
         }
-        self.next = self.next.wrapping_add(len);
+        self.next = self.next.wrapping_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     /// Whether its receiver, which acknowledges up to `number`, has bytes that were never seen here. They are not sent

@@ -32,15 +32,15 @@ struct Rig {
 }
 
 impl Rig {
-    fn sharing(worker: u8, expectations: &Arc<Expectations>) -> Self {
+    fn sharing(worker: u8, capacity: u32, expectations: &Arc<Expectations>) -> Self {
         let policy = Arc::new(Policy::compile(1, ruleset(FILES), &mut RuleNames::default()));
-        let config = Config { worker, capacity: 20_000, secret: SECRET, report_all_sessions: false };
+        let config = Config { worker, capacity, secret: SECRET, report_all_sessions: false };
         let engine = Engine::new(config, Running::new(policy), NOW).sharing(Arc::clone(expectations));
         Self { engine, out: Outbox::new(16, 16) }
     }
 
     fn new() -> Self {
-        Self::sharing(0, &Arc::new(Expectations::new(20_000, SECRET)))
+        Self::sharing(0, 64, &Arc::new(Expectations::new(64, SECRET)))
     }
 
     fn see(&mut self, port: Port, packet: &Packet) -> Reason {
@@ -152,7 +152,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn a_conversation_in_pieces_opens_exactly_what_it_opens_whole(turns in turns()) {
@@ -169,45 +169,74 @@ fn conversations_open_things() {
     assert_eq!(play(&turns, true), (expected, 2, 0));
 }
 
+/// Threads that wait for each other, and for none that has failed.
+#[derive(Default)]
+struct Race {
+    announced: AtomicU64,
+    /// How far each of the others has come.
+    behind: [AtomicU64; 2],
+    has_failed: AtomicBool,
+}
+
+impl Race {
+    fn wait(&self, until: impl Fn() -> bool) {
+        while !until() {
+            assert!(!self.has_failed.load(SeqCst), "another thread failed");
+            thread::yield_now();
+        }
+    }
+
+    /// Whether the others are no further behind than this.
+    fn is_followed(&self, number: u64) -> bool {
+        self.behind.iter().all(|count| count.load(SeqCst) >= number)
+    }
+}
+
+/// Ends the race when its thread fails.
+struct Runner<'r>(&'r Race);
+
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_failed.store(true, SeqCst);
+        }
+    }
+}
+
 /// One engine announces; two others see two connections each for every announcement, at the same time, while somebody
 /// lists: of the four exactly one opens, and whoever announces finds every place again.
 #[test]
 fn of_connections_that_race_for_an_expectation_one_opens() {
     const PORTS: u16 = 8_000;
     let expectations = Arc::new(Expectations::new(20_000, SECRET));
-    let (announced, done) = (AtomicU64::new(0), AtomicBool::new(false));
-    let behind = [const { AtomicU64::new(0) }; 2];
+    let (race, done) = (Race::default(), AtomicBool::new(false));
     let opened: Vec<AtomicU64> = (0..PORTS).map(|_| AtomicU64::new(0)).collect();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let (mut rig, mut tcp) = (Rig::sharing(0, &expectations), control());
+            let _runner = Runner(&race);
+            let (mut rig, mut tcp) = (Rig::sharing(0, 64, &expectations), control());
             handshake(&mut rig, &mut tcp);
             for number in 0..PORTS {
                 // One session may have 64 open: the others must have come to them before.
-                while behind.iter().any(|count| count.load(SeqCst) + 32 < u64::from(number)) {
-                    thread::yield_now();
-                }
+                race.wait(|| race.is_followed(u64::from(number).saturating_sub(32)));
                 let [high, low] = (20_000 + number).to_be_bytes();
                 let command = format!("PORT 192,0,2,10,{high},{low}\r\n");
                 assert_eq!(rig.see(Port::Lan, &tcp.client_says(command.as_bytes())), Reason::Session);
-                announced.fetch_add(1, SeqCst);
+                race.announced.fetch_add(1, SeqCst);
+                assert_eq!(rig.see(Port::Wan, &tcp.server(ACK)), Reason::Session);
             }
-            while behind.iter().any(|count| count.load(SeqCst) < u64::from(PORTS)) {
-                thread::yield_now();
-            }
+            race.wait(|| race.is_followed(u64::from(PORTS)));
             let counts = &rig.engine.counters().helpers[Helper::Ftp.index()];
             assert_eq!(counts.opened.get(), u64::from(PORTS));
             done.store(true, SeqCst);
         });
         for worker in [1u8, 2] {
-            let (expectations, announced, behind, opened) =
-                (&expectations, &announced, &behind[usize::from(worker) - 1], &opened);
+            let (expectations, race, opened) = (&expectations, &race, &opened);
             scope.spawn(move || {
-                let mut rig = Rig::sharing(worker, expectations);
+                let _runner = Runner(race);
+                let mut rig = Rig::sharing(worker, 20_000, expectations);
                 for number in 0..PORTS {
-                    while announced.load(SeqCst) <= u64::from(number) {
-                        thread::yield_now();
-                    }
+                    race.wait(|| race.announced.load(SeqCst) > u64::from(number));
                     for source in [20, 30] {
                         let source = format!("203.0.113.53:{}", source + u16::from(worker)).parse().unwrap();
                         let destination = format!("192.0.2.10:{}", 20_000 + number).parse().unwrap();
@@ -217,12 +246,13 @@ fn of_connections_that_race_for_an_expectation_one_opens() {
                             other => panic!("{other}"),
                         }
                     }
-                    behind.fetch_add(1, SeqCst);
+                    race.behind[usize::from(worker) - 1].fetch_add(1, SeqCst);
                 }
             });
         }
         scope.spawn(|| {
-            while !done.load(SeqCst) {
+            let _runner = Runner(&race);
+            while !done.load(SeqCst) && !race.has_failed.load(SeqCst) {
                 expectations.list(NOW, |one| {
                     assert_eq!((one.helper, one.from, one.protocol), (Helper::Ftp, Port::Wan, 6));
                     assert!((20_000..20_000 + PORTS).contains(&one.destination_port));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, arp, icmp, link_local, udp};
 
@@ -177,6 +178,16 @@ fn full() -> Scene {
     scene.wan(udp(at(WAN, 2), at(LAN, 2), b"")).follows(2);
     scene.lan(udp(at(LAN, 3), at(WAN, 2), b"")).drops(Reason::TableFull).by("lan-out");
     scene
+}
+
+#[test]
+fn the_causes_of_helpers_are_documented() {
+    let document = std::fs::read_to_string(sekisho_tests::repo::top().join("docs/policy.md")).unwrap();
+    let causes =
+        Refusal::ALL.iter().map(|cause| cause.name()).chain(Stop::ALL.iter().map(|cause| cause.name()));
+    for cause in causes {
+        assert!(document.contains(&format!("\n| `{cause}` | ")), "docs/policy.md does not tell of {cause}");
+    }
 }
 
 #[test]

@@ -143,13 +143,13 @@ const HOSTS: [[u8; 4]; 2] = [[192, 0, 2, 10], [203, 0, 113, 5]];
 /// Plays `data` as a control session: what its two ends say, in segments at any place of their streams, or in datagrams.
 /// Whatever is said, only ports of the end that says it are expected, and all of them end with the session.
 ///
-/// The first byte chooses the protocol. A step is a byte of orders (its lowest bit the end that speaks), a byte of distance
+/// Returns how many expectations were opened. The first byte chooses the protocol. A step is a byte of orders (its lowest bit the end that speaks), a byte of distance
 /// from where its stream ends (signed), a byte of length, and so many bytes.
 ///
 /// # Panics
 /// When something opens that must not, or the books are wrong.
-pub fn helpers(data: &[u8]) {
-    let Some((choice, mut rest)) = data.split_first() else { return };
+pub fn helpers(data: &[u8]) -> u64 {
+    let Some((choice, mut rest)) = data.split_first() else { return 0 };
     let (protocol, port) = [(6, 21), (17, 69), (6, 5060), (17, 5060)][usize::from(choice % 4)];
     let config =
         Config { worker: 0, capacity: 64, secret: HashSecret([1, 2, 3, 4]), report_all_sessions: true };
@@ -205,6 +205,7 @@ pub fn helpers(data: &[u8]) {
         assert_eq!(counts.following.get(), 0);
         assert_eq!(counts.opened.get(), counts.used.get() + counts.withdrawn.get());
     }
+    engine.counters().helpers.iter().map(|counts| counts.opened.get()).sum()
 }
 
 fn check_expectations(engine: &Engine) {

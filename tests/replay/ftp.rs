@@ -356,6 +356,19 @@ fn a_helper_that_missed_bytes_says_so_and_opens_nothing_from_there_on() {
     );
 }
 
+/// With `tcp_window: log` such a segment passes, and nobody knows whether its receiver takes it.
+#[test]
+fn a_helper_believes_nothing_that_is_out_of_the_window() {
+    let mut control = Control::of(&format!("{FILES}inspection: {{tcp_window: log}}\n"), LAN, WAN);
+    let mut forged = control.tcp.clone();
+    forged.next = [forged.next[0], forged.next[1].wrapping_add(200_000)];
+    control.scene.lan(forged.client_says(b"PORT 192,0,2,10,156,65\r\n")).follows(1);
+    control.scene.wan(control.data_from_server(40_001).client(SYN)).drops(Reason::DefaultDrop);
+    control.asks("PORT 192,0,2,10,156,64");
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
+    assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, ..followed() });
+}
+
 /// RFC 4217.
 #[test]
 fn a_session_that_goes_over_to_tls_is_not_followed_any_more() {

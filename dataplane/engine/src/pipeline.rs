@@ -299,6 +299,7 @@ impl Engine {
             self.learn_link(slot, port, facts, head);
         }
         let is_tcp = facts.protocol == protocol::TCP;
+        let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
             let mode = self.running.policy.ruleset.inspection.tcp_window;
             let segment = segment_of(facts, head);
@@ -309,6 +310,8 @@ impl Engine {
                     let state = tcp::state_of(&hot.peers);
                     let verdict = Verdict { reason: Reason::TcpOutOfWindow, rule: None, session };
                     self.suspect(now, port, facts, verdict, out);
+                    // Its receiver may well not take it: no helper believes it.
+                    is_read = false;
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
@@ -323,9 +326,8 @@ impl Engine {
             let age = Duration::from_millis(u64::from(stamp(now).wrapping_sub(created_ms)));
             Some(query::track(hot.state, facts.protocol, port != hot.from(), age))
         };
-        let (hot, cold) = self.table.both(slot);
+        let (_, cold) = self.table.both(slot);
         cold.count(port, facts.wire_len);
-        let is_read = hot.mark.is_read();
         if let Some(state) = moved {
             self.touch(now, port, slot, state);
             if is_read {

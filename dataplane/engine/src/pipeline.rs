@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
-use crate::helper::{Expectations, Expected, Followers};
+use crate::helper::{Expectations, Followers};
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
@@ -411,42 +411,12 @@ impl Engine {
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
-    /// A first packet that a helper expected: it opens its session without a rule, under that of the control session.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    fn open_expected(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        over: Option<u32>,
-        expected: Expected,
-        out: &mut Outbox,
-    ) -> Verdict {
-        let rule = expected.rule;
-        if let Some(over) = over {
-            self.end(now, over, Reason::EndReopened, out);
-        }
-        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
-            self.give_back_expected(expected);
-            return Verdict { reason: Reason::TableFull, rule, session: None };
-        };
-        self.settle_expected(slot, expected);
-        self.begin(now, port, facts, head, slot, rule, out);
-        Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
-    }
-
     /// Begins a session whose slot was taken and whose rule is known.
     #[expect(
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         now: Instant,
         port: Port,
@@ -499,7 +469,7 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn open(
+    pub(crate) fn open(
         &mut self,
         now: Instant,
         port: Port,

@@ -24,7 +24,6 @@ use crate::port::Port;
 
 pub use expectation::{ExpectationView, Expectations};
 pub(crate) use follow::Followers;
-pub(crate) use open::Expected;
 
 /// How long an expectation waits for its connection, in milliseconds.
 pub const LIFETIME_MS: u64 = 60_000;

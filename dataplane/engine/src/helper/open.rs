@@ -3,17 +3,21 @@
 use super::Mark;
 use super::expectation::{Asked, Claim, Expectation};
 use crate::flow::FlowKey;
+use crate::packet::Facts;
 use crate::pipeline::Engine;
 use crate::policy::{Action, OnDeploy, Query, RuleId};
 use crate::port::Port;
+use crate::reason::Reason;
+use crate::record::{Outbox, Verdict};
 use crate::session::SessionId;
+use crate::session::table::Hashed;
 use crate::time::Instant;
 
 /// A first packet that is expected, and the rule of the session that announced it.
 #[derive(Debug)]
 pub(crate) struct Expected {
     claim: Claim,
-    pub(crate) rule: Option<RuleId>,
+    rule: Option<RuleId>,
 }
 
 impl Engine {
@@ -34,6 +38,36 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// A first packet that a helper expected: it opens its session without a rule, under that of the control session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    pub(crate) fn open_expected(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        key: &FlowKey,
+        hashed: Hashed,
+        over: Option<u32>,
+        expected: Expected,
+        out: &mut Outbox,
+    ) -> Verdict {
+        let rule = expected.rule;
+        if let Some(over) = over {
+            self.end(now, over, Reason::EndReopened, out);
+        }
+        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
+            self.give_back_expected(expected);
+            return Verdict { reason: Reason::TableFull, rule, session: None };
+        };
+        self.settle_expected(slot, expected);
+        self.begin(now, port, facts, head, slot, rule, out);
+        Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
     }
 
     /// The rule of the session that announced it, in the policy in force; `None` if that policy would not have it.
@@ -71,7 +105,7 @@ impl Engine {
     }
 
     /// The session in `slot` is the one that was expected.
-    pub(crate) fn settle_expected(&mut self, slot: u32, expected: Expected) {
+    fn settle_expected(&mut self, slot: u32, expected: Expected) {
         let Expectation { helper, parent, asked, rule, .. } = expected.claim.expectation;
         self.table.put_beside(slot, [parent.number(), u64::from(asked.bits())]);
         let (hot, cold) = self.table.both(slot);
@@ -83,7 +117,7 @@ impl Engine {
     }
 
     /// What was expected could not open; it goes on waiting.
-    pub(crate) fn give_back_expected(&self, expected: Expected) {
+    fn give_back_expected(&self, expected: Expected) {
         self.expectations.give_back(expected.claim);
     }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod deploy;
+mod helpers;
 mod lab;
 mod leftovers;
 mod lifecycle;

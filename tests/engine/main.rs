@@ -2,5 +2,6 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
 mod full;
+mod helpers;
 mod invariants;
 mod simulation;

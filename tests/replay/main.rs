@@ -5,6 +5,7 @@
 mod builders;
 mod deploy;
 mod expiry;
+mod ftp;
 mod icmp_errors;
 mod link;
 mod malformed;
@@ -12,8 +13,10 @@ mod midstream;
 mod reject;
 mod rules;
 mod sessions;
+mod sip;
 mod tcp;
 mod tcp_close;
+mod tftp;
 mod time;
 mod timeouts;
 mod vocabulary;

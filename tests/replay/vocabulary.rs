@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, arp, icmp, link_local, udp};
 
@@ -22,6 +23,7 @@ fn scenes() -> Vec<Scene> {
         protections(),
         deploys(),
         full(),
+        expected(),
     ];
     for (reason, _, frame) in malformed::cases() {
         let mut scene = lan_out();
@@ -154,6 +156,19 @@ fn deploys() -> Scene {
     scene
 }
 
+fn expected() -> Scene {
+    let policy = "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+services: {tftp: {ports: udp/69, helper: tftp}}
+rules: [{name: files, from: lan, to: wan, service: tftp, action: allow}]
+";
+    let mut scene = Scene::new(policy);
+    scene.lan(udp(at(LAN, 2000), at(WAN, 69), b"\0\x01file\0octet\0")).opens(1, "files");
+    scene.wan(udp(at(WAN, 3000), at(LAN, 2000), b"\0\x03\0\x01")).is_expected(2, "files");
+    scene
+}
+
 /// One place in the table: full for everybody else. Only for one worker, since each has a table of its own.
 fn full() -> Scene {
     let mut scene = lan_out().sessions_max(1);
@@ -163,6 +178,16 @@ fn full() -> Scene {
     scene.wan(udp(at(WAN, 2), at(LAN, 2), b"")).follows(2);
     scene.lan(udp(at(LAN, 3), at(WAN, 2), b"")).drops(Reason::TableFull).by("lan-out");
     scene
+}
+
+#[test]
+fn the_causes_of_helpers_are_documented() {
+    let document = std::fs::read_to_string(sekisho_tests::repo::top().join("docs/policy.md")).unwrap();
+    let causes =
+        Refusal::ALL.iter().map(|cause| cause.name()).chain(Stop::ALL.iter().map(|cause| cause.name()));
+    for cause in causes {
+        assert!(document.contains(&format!("\n| `{cause}` | ")), "docs/policy.md does not tell of {cause}");
+    }
 }
 
 #[test]

@@ -305,7 +305,8 @@ impl Scene {
             let is_wanted = |(name, _): &(&&str, _)| Reason::from_name(name).unwrap().kind() == wanted;
             reasons.iter().filter(is_wanted).map(|(_, count)| count).sum::<u64>()
         };
-        let begun = reasons.get(Reason::SessionNew.name()).copied().unwrap_or(0);
+        let begins = [Reason::SessionNew, Reason::SessionExpected];
+        let begun = begins.iter().filter_map(|reason| reasons.get(reason.name())).sum::<u64>();
         assert_eq!(summary.frames, self.frames.len() as u64);
         assert_eq!((summary.forwarded, summary.dropped), (of(Kind::Forward), of(Kind::Drop)));
         assert_eq!(summary.sent, of(Kind::Send));
@@ -377,6 +378,11 @@ impl Expected<'_> {
     /// It opens this session, by this rule.
     pub fn opens(self, session: u64, rule: &str) -> Self {
         self.passes(Reason::SessionNew).by(rule).of(session)
+    }
+
+    /// It was expected, and opens this session under the rule of its control session.
+    pub fn is_expected(self, session: u64, rule: &str) -> Self {
+        self.passes(Reason::SessionExpected).by(rule).of(session)
     }
 
     /// It belongs to this session and passes.

@@ -200,6 +200,12 @@ pub struct Session {
     pub state: SessionState,
     /// The rule that allowed it; `null` for the default action.
     pub rule: Option<String>,
+    /// The helper that follows it, or by which it was expected: `ftp`, `tftp` or `sip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
+    /// The control session that announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SessionId>,
     /// The port of the appliance on which its first packet arrived.
     pub from: PortName,
     /// The zone of the end that opened it, by the policy in force.
@@ -218,6 +224,33 @@ pub struct Session {
     pub from_lan: Packets,
     /// Frames that arrived on the WAN port.
     pub from_wan: Packets,
+}
+
+/// What is expected: connections that control sessions have announced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Expectations {
+    /// Those that fit, by control session.
+    pub expectations: Vec<Expectation>,
+}
+
+/// A connection that a control session has announced, and that may open without a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Expectation {
+    /// The helper that follows the control session: `ftp`, `tftp` or `sip`.
+    pub helper: String,
+    /// The control session.
+    pub parent: SessionId,
+    /// From whom to whom; it may come from any source port.
+    #[serde(flatten)]
+    pub five_tuple: FiveTuple,
+    /// The rule of the control session, which will be that of the connection; `null` for the default action.
+    pub rule: Option<String>,
+    /// The port of the appliance on which its first packet must arrive.
+    pub from: PortName,
+    /// Its VLAN identifiers, outer first; empty if untagged.
+    pub vlans: Vec<u16>,
+    /// Seconds that it will wait.
+    pub expires_in_seconds: f64,
 }
 
 /// Packets and their bytes.
@@ -249,6 +282,8 @@ pub struct Counters {
     pub sessions: Vec<SessionsByState>,
     /// Sessions opened.
     pub sessions_opened: u64,
+    /// What helpers did.
+    pub helpers: Vec<CountersOfHelper>,
     /// By worker.
     pub workers: Vec<CountersOfWorker>,
     /// Lines of the flow log written.
@@ -311,6 +346,40 @@ pub struct SessionsByState {
     pub state: SessionState,
     /// How many.
     pub sessions: u64,
+}
+
+/// The counters of a helper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountersOfHelper {
+    /// `ftp`, `tftp` or `sip`.
+    pub helper: String,
+    /// Control sessions that it follows.
+    pub following: u64,
+    /// Control sessions that it began to follow.
+    pub followed: u64,
+    /// Control sessions that it did not follow, or not to their end.
+    pub not_followed: Vec<CauseCount>,
+    /// Expectations that are open.
+    pub open: u64,
+    /// Expectations opened.
+    pub opened: u64,
+    /// Expectations whose connection came.
+    pub used: u64,
+    /// Expectations whose connection did not come in time.
+    pub expired: u64,
+    /// Expectations that ended with their control session, or were replaced by another's.
+    pub withdrawn: u64,
+    /// Announcements that opened nothing.
+    pub refused: Vec<CauseCount>,
+}
+
+/// How often something happened for a cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CauseCount {
+    /// The cause: a word of docs/policy.md.
+    pub cause: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// The counters of a worker.

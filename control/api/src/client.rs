@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use crate::answer::{Counters, Deployed, Drops, Fault, SessionCount, SessionPage, Status};
-use crate::request::{Deploy, ListDrops, ListSessions, Request, SessionFilter};
+use crate::answer::{Counters, Deployed, Drops, Expectations, Fault, SessionCount, SessionPage, Status};
+use crate::request::{Deploy, ExpectationFilter, ListDrops, ListSessions, Request, SessionFilter};
 
 /// The largest answer: a page of sessions has some 5 MB.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -134,6 +134,11 @@ impl Client {
     /// Ends live sessions; answers how many.
     pub fn end_sessions(&mut self, filter: SessionFilter) -> Result<SessionCount, ClientError> {
         self.ask(&Request::EndSessions(filter))
+    }
+
+    /// What control sessions have announced.
+    pub fn expectations(&mut self, filter: ExpectationFilter) -> Result<Expectations, ClientError> {
+        self.ask(&Request::ListExpectations(filter))
     }
 
     /// All counters.

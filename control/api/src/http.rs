@@ -26,6 +26,7 @@ const STATUS: &str = "/v1/status";
 const POLICY: &str = "/v1/policy";
 const SESSIONS: &str = "/v1/sessions";
 const SESSIONS_COUNT: &str = "/v1/sessions/count";
+const EXPECTATIONS: &str = "/v1/expectations";
 const COUNTERS: &str = "/v1/counters";
 const DROPS: &str = "/v1/drops";
 
@@ -35,6 +36,7 @@ pub(crate) const PATHS: &[(&str, &[Method])] = &[
     (POLICY, &[Method::PUT]),
     (SESSIONS, &[Method::GET, Method::DELETE]),
     (SESSIONS_COUNT, &[Method::GET]),
+    (EXPECTATIONS, &[Method::GET]),
     (COUNTERS, &[Method::GET]),
     (DROPS, &[Method::GET]),
 ];
@@ -62,6 +64,7 @@ impl Request {
             Self::ListSessions(list) => get(SESSIONS, joined(&list.filter, &list.page)),
             Self::CountSessions(filter) => get(SESSIONS_COUNT, query(filter)),
             Self::EndSessions(filter) => Encoded { method: Method::DELETE, ..get(SESSIONS, query(filter)) },
+            Self::ListExpectations(filter) => get(EXPECTATIONS, query(filter)),
             Self::Counters => get(COUNTERS, String::new()),
             Self::ListDrops(list) => get(DROPS, joined(&list.filter, &list.page)),
         }
@@ -90,6 +93,7 @@ impl Request {
                 let deploy = serde_json::from_slice(body);
                 deploy.map(Self::Deploy).map_err(|error| bad(&format!("the body is wrong: {error}")))
             }
+            (EXPECTATIONS, _) => parsed(query).map(Self::ListExpectations),
             (SESSIONS_COUNT, _) => parsed(query).map(Self::CountSessions),
             (SESSIONS, &Method::DELETE) => parsed(query).map(Self::EndSessions),
             (SESSIONS, _) => {
@@ -152,7 +156,7 @@ fn bad(message: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Deploy, DropFilter, SessionFilter};
+    use crate::{Deploy, DropFilter, ExpectationFilter, SessionFilter};
 
     fn decode(encoded: &Encoded) -> Decoded {
         let (path, query) = encoded.path.split_once('?').unwrap_or((&encoded.path, ""));
@@ -180,6 +184,14 @@ mod tests {
         let page = request::SessionPageQuery { limit: Some(7), cursor: Some("1:42".into()) };
         let drops = DropFilter { reason: Some("land".into()), port: Some(53), ..DropFilter::default() };
         let after = request::DropPageQuery { limit: Some(9), after: Some(1 << 60) };
+        let expected = ExpectationFilter {
+            address: Some("192.0.2.0/24".parse().unwrap()),
+            port: Some(40_000),
+            rule: Some("ftp".parse().unwrap()),
+            from: Some("wan".parse().unwrap()),
+            parent: Some("2a".parse().unwrap()),
+            ..ExpectationFilter::default()
+        };
         let text = "version: 1\n# \"quoted\" ü\n".to_owned();
         for request in [
             Request::Status,
@@ -189,6 +201,8 @@ mod tests {
             Request::CountSessions(filter()),
             Request::CountSessions(SessionFilter::default()),
             Request::EndSessions(filter()),
+            Request::ListExpectations(ExpectationFilter::default()),
+            Request::ListExpectations(expected),
             Request::Counters,
             Request::ListDrops(ListDrops { filter: drops, page: after }),
         ] {

@@ -16,13 +16,15 @@ mod request;
 mod words;
 
 pub use answer::{
-    Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop, Drops, Ended, Fault, FaultKind,
-    FiveTuple, Link, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
-    SessionCount, SessionPage, SessionsByState, Status, WorkerStatus,
+    CauseCount, Counters, CountersOfHelper, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop,
+    Drops, Ended, Expectation, Expectations, Fault, FaultKind, FiveTuple, Link, LogStatus, Packets,
+    PolicyStatus, PortStatus, ReasonCount, RuleCount, Session, SessionCount, SessionPage, SessionsByState,
+    Status, WorkerStatus,
 };
 pub use client::{Client, ClientError};
 pub use request::{
-    Deploy, DropFilter, DropPageQuery, ListDrops, ListSessions, Request, SessionFilter, SessionPageQuery,
+    Deploy, DropFilter, DropPageQuery, ExpectationFilter, ListDrops, ListSessions, Request, SessionFilter,
+    SessionPageQuery,
 };
 pub use words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState, WordError};
 

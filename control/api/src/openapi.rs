@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ComponentsBuilder, Ref};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::request::{Deploy, DropFilter, DropPageQuery, SessionFilter, SessionPageQuery};
+use crate::request::{Deploy, DropFilter, DropPageQuery, ExpectationFilter, SessionFilter, SessionPageQuery};
 use crate::{answer, words};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -53,6 +53,14 @@ fn build() -> OpenApi {
             let operation = Describe::new("countSessions", "How many live sessions fit.");
             let operation = operation.parameters::<SessionFilter>();
             PathItem::new(HttpMethod::Get, operation.answer::<answer::SessionCount>(&mut schemas))
+        })
+        .path("/v1/expectations", {
+            let operation = Describe::new(
+                "listExpectations",
+                "Connections that control sessions have announced, and that may open without a rule.",
+            );
+            let operation = operation.parameters::<ExpectationFilter>();
+            PathItem::new(HttpMethod::Get, operation.answer::<answer::Expectations>(&mut schemas))
         })
         .path("/v1/counters", {
             let operation = Describe::new("counters", "All counters, since the start.");

@@ -18,6 +18,8 @@ pub enum Request {
     CountSessions(SessionFilter),
     /// End live sessions; answered with [`crate::SessionCount`], of those that were ended.
     EndSessions(SessionFilter),
+    /// What control sessions have announced; answered with [`crate::Expectations`].
+    ListExpectations(ExpectationFilter),
     /// All counters; answered with [`crate::Counters`].
     Counters,
     /// The last drops; answered with [`crate::Drops`].
@@ -78,6 +80,41 @@ pub struct SessionFilter {
     /// The port of the appliance on which its first packet arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PortName>,
+}
+
+/// Which expectations: those that fit every field that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ExpectationFilter {
+    /// The address of one end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<Prefix>,
+    /// The address of the end that is to open it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Prefix>,
+    /// The address of the end that awaits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Prefix>,
+    /// The port on which it is awaited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// The rule of the control session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleName>,
+    /// The outer VLAN; 0 for untagged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(maximum = 4094)]
+    pub vlan: Option<u16>,
+    /// The port of the appliance on which its first packet must arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PortName>,
+    /// The control session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SessionId>,
 }
 
 /// A page of sessions.

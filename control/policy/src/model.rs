@@ -1,11 +1,10 @@
 //! What a policy file says beyond what the engine's ruleset holds: where each thing stands, how it was written, and
 //! what later parts of the engine will ask for.
 
-use sekisho_engine::policy::ServiceMatch;
 use serde::Serialize;
 
 use crate::diagnostic::Place;
-use crate::words::{Helper, SynProxy};
+use crate::words::SynProxy;
 
 /// A policy with its names resolved. Indices are those of the ruleset made from the same file.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +47,6 @@ pub struct RuleInfo {
     pub syn_proxy: SynProxy,
     /// How much one source may ask.
     pub limits: Limits,
-    /// Helpers and the services that are theirs.
-    pub helpers: Vec<(Helper, Vec<ServiceMatch>)>,
 }
 
 /// The matching fields of a rule as they were written.

@@ -13,8 +13,6 @@ const NOT_YET: &[(&[&str], Which)] = &[
     (&["protections", "port_scan"], Which::AllBut("off")),
     (&["rules", "*", "syn_proxy"], Which::AllBut("off")),
     (&["rules", "*", "limits"], Which::All),
-    (&["services", "*", "*", "helper"], Which::All),
-    (&["rules", "*", "service", "*", "helper"], Which::All),
     (&["inspection", "fragments"], Which::AllBut("drop")),
 ];
 

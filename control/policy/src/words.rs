@@ -1,5 +1,6 @@
 //! The closed vocabularies of the files: each word, what it stands for and what it means, in one table.
 
+pub use sekisho_engine::policy::Helper;
 use sekisho_engine::policy::{
     Action, FragmentMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode, TcpWindowMode,
 };
@@ -84,18 +85,6 @@ pub enum SynProxy {
 impl Word for SynProxy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("off", Self::Off), ("auto", Self::Auto), ("always", Self::Always)];
-}
-
-/// Who follows a protocol that names the ports of further connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Helper {
-    /// File transfer, RFC 959 and 2428.
-    Ftp,
-    /// Trivial file transfer, RFC 1350.
-    Tftp,
-    /// Session initiation, RFC 3261.
-    Sip,
 }
 
 impl Word for Helper {

@@ -94,8 +94,8 @@ fn the_large_policy_keeps_every_value() {
     assert_eq!(published.syn_proxy, SynProxy::Auto);
     assert_eq!(published.limits.sessions_per_source, Some(200));
     assert_eq!(published.limits.new_sessions_per_second_per_source, Some(50));
-    assert_eq!(loaded.policy.rules[2].helpers[0].0, Helper::Ftp);
-    assert_eq!(loaded.policy.rules[2].helpers[0].1[0].selector, 21..=21);
+    assert_eq!(ruleset.rules[2].helpers[0].0, Helper::Ftp);
+    assert_eq!(ruleset.rules[2].helpers[0].1[0].selector, 21..=21);
     assert_eq!(loaded.policy.rules[0].place.line, 35);
 }
 
@@ -104,7 +104,6 @@ fn what_is_not_built_is_named_and_refused() {
     let loaded = load(&config("policy.yaml")).unwrap();
     let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
     let wanted = [
-        "services.helper: ftp",
         "rules.syn_proxy: auto",
         "rules.limits",
         "inspection.fragments: reassemble",

@@ -69,8 +69,18 @@ fn services_are_made_of_others_and_keep_their_helpers() {
         matches(&loaded, "fd00::1", "fd00::2", 47, 0) && !matches(&loaded, "10.0.0.1", "10.0.0.2", 17, 54)
     );
     assert_eq!(loaded.ruleset.rules[0].services.as_ref().unwrap().len(), 6);
-    let helpers = &loaded.policy.rules[0].helpers;
+    let helpers = &loaded.ruleset.rules[0].helpers;
     assert_eq!((helpers.len(), helpers[0].0, helpers[0].1.len()), (1, Helper::Ftp, 2));
+}
+
+#[test]
+fn a_helper_that_follows_none_of_its_ports_is_warned_of() {
+    let warned = |service: &str| read(&format!("services: {{s: {service}}}")).warnings.to_string();
+    assert!(warned("{ports: udp/21, helper: ftp}").contains("the helper ftp follows none of these"));
+    assert!(warned("{ports: tcp/69, helper: tftp}").contains("the helper tftp follows none of these"));
+    for right in ["{ports: [udp/5060, tcp/5060], helper: sip}", "{ports: [tcp/21, udp/21], helper: ftp}"] {
+        assert!(!warned(right).contains("follows none"), "{right}");
+    }
 }
 
 #[test]
@@ -176,9 +186,7 @@ fn what_is_not_built_is_found_wherever_it_stands() {
     let features = |text: &str| -> Vec<String> {
         read(text).unenforced.into_iter().map(|one| format!("{} {}", one.place.line, one.feature)).collect()
     };
-    assert_eq!(features("services: {a: [tcp/1, {ports: tcp/21, helper: ftp}]}"), ["2 services.helper: ftp"]);
-    assert_eq!(features("services: {helper: {ports: tcp/21, helper: sip}}"), ["2 services.helper: sip"]);
     let rule = "rules: [{name: r, action: allow, service: {ports: tcp/21, helper: ftp}, syn_proxy: always}]";
-    assert_eq!(features(rule), ["2 rules.service.helper: ftp", "2 rules.syn_proxy: always"]);
+    assert_eq!(features(rule), ["2 rules.syn_proxy: always"]);
     assert_eq!(features("inspection: {fragments: reassemble}"), ["2 inspection.fragments: reassemble"]);
 }

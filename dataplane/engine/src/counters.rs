@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::helper::{Helper, HelperCounts};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::session::State;
@@ -83,6 +84,8 @@ pub struct Counters {
     sessions: [[Count; State::COUNT]; ProtocolClass::ALL.len()],
     /// Sessions opened since the start.
     pub opened: Count,
+    /// What helpers did, by their number.
+    pub helpers: [HelperCounts; Helper::ALL.len()],
     /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
     pub suspicious: [Count; Port::ALL.len()],
 }
@@ -93,6 +96,7 @@ impl Default for Counters {
             reasons: core::array::from_fn(|_| Count::default()),
             sessions: core::array::from_fn(|_| core::array::from_fn(|_| Count::default())),
             opened: Count::default(),
+            helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod counters;
 pub mod flow;
+pub mod helper;
 pub mod packet;
 mod pipeline;
 pub mod policy;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
+use crate::helper::{Expectations, Followers};
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
@@ -68,6 +69,8 @@ pub struct Engine {
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
     pub(crate) tombstones: Tombstones,
+    pub(crate) expectations: Arc<Expectations>,
+    pub(crate) followers: Followers,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -77,7 +80,23 @@ impl Engine {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
-        Self { config, running, table, wheel, tombstones, counters: Arc::new(Counters::default()) }
+        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
+        let followers = Followers::new(expectations.followers_max());
+        let counters = Arc::new(Counters::default());
+        Self { config, running, table, wheel, tombstones, expectations, followers, counters }
+    }
+
+    /// The same engine, before its first packet, with the table of expectations that it shares with others.
+    #[must_use]
+    pub fn sharing(mut self, expectations: Arc<Expectations>) -> Self {
+        self.followers = Followers::new(expectations.followers_max());
+        self.expectations = expectations;
+        self
+    }
+
+    /// What its helpers, and those of the engines that it shares the table with, expect.
+    pub fn expectations(&self) -> &Arc<Expectations> {
+        &self.expectations
     }
 
     /// Its counters, for whoever wants to read them, on any thread.
@@ -280,6 +299,7 @@ impl Engine {
             self.learn_link(slot, port, facts, head);
         }
         let is_tcp = facts.protocol == protocol::TCP;
+        let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
             let mode = self.running.policy.ruleset.inspection.tcp_window;
             let segment = segment_of(facts, head);
@@ -290,6 +310,8 @@ impl Engine {
                     let state = tcp::state_of(&hot.peers);
                     let verdict = Verdict { reason: Reason::TcpOutOfWindow, rule: None, session };
                     self.suspect(now, port, facts, verdict, out);
+                    // Its receiver may well not take it: no helper believes it.
+                    is_read = false;
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
@@ -308,6 +330,9 @@ impl Engine {
         cold.count(port, facts.wire_len);
         if let Some(state) = moved {
             self.touch(now, port, slot, state);
+            if is_read {
+                self.heed(now, port, facts, head, slot);
+            }
         }
         Verdict { reason: Reason::Session, rule: None, session }
     }
@@ -361,6 +386,11 @@ impl Engine {
         {
             return self.unknown(port, reason, key, hashed);
         }
+        if !is_midstream(facts)
+            && let Some(expected) = self.expected(now, port, key)
+        {
+            return self.open_expected(now, port, facts, head, key, hashed, over, expected, out);
+        }
         let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
@@ -375,14 +405,33 @@ impl Engine {
         let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
+        self.table.both(slot).1.rule = self.running.policy.key(rule);
+        self.begin_following(now, port, facts, head, slot, rule, is_midstream(facts));
+        self.begin(now, port, facts, head, slot, rule, out);
+        Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// Begins a session whose slot was taken and whose rule is known.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        slot: u32,
+        rule: Option<RuleId>,
+        out: &mut Outbox,
+    ) {
         let policy = &self.running.policy;
-        let (generation, timeouts, rule_key) =
-            (policy.generation, policy.timeouts_of(rule), policy.key(rule));
-        let log = policy.logs_sessions(rule);
+        let (generation, timeouts, log) =
+            (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
         hot.timeouts = timeouts;
-        cold.rule = rule_key;
         cold.count(port, facts.wire_len);
         self.learn_link(slot, port, facts, head);
         self.file(now, slot);
@@ -390,7 +439,6 @@ impl Engine {
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }
-        Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
     /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
@@ -421,7 +469,7 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn open(
+    pub(crate) fn open(
         &mut self,
         now: Instant,
         port: Port,
@@ -496,7 +544,7 @@ impl Engine {
         })
     }
 
-    fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
+    pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
         let policy = &self.running.policy;
         match policy.classifier.classify(query) {
             Some(rule) => {
@@ -514,7 +562,7 @@ impl Engine {
         if self.table.hot(slot).policy == self.running.policy.generation {
             return true;
         }
-        if !self.renew(slot) {
+        if !self.renew(now, slot) {
             self.end(now, slot, Reason::EndPolicy, out);
             return false;
         }
@@ -526,15 +574,17 @@ impl Engine {
 
     /// A session that was decided under another policy: whether it may go on under this one. It then has this one's
     /// rule and timeouts.
-    pub(crate) fn renew(&mut self, slot: u32) -> bool {
+    pub(crate) fn renew(&mut self, now: Instant, slot: u32) -> bool {
         let policy = Arc::clone(&self.running.policy);
         let old = self.table.cold(slot).rule;
         let by_name = policy.by_key(old);
-        let on_deploy = by_name
-            .and_then(|rule| policy.rule(rule).sessions_on_deploy)
-            .unwrap_or(policy.ruleset.inspection.sessions_on_deploy);
-        let (rule, key) = match on_deploy {
+        let mark = self.table.hot(slot).mark;
+        let (rule, key) = match policy.on_deploy_of(by_name) {
             OnDeploy::Keep => (by_name, old),
+            OnDeploy::Rematch if mark.is_expected() => {
+                let Some(rule) = self.rematch_expected(slot) else { return false };
+                (rule, policy.key(rule))
+            }
             OnDeploy::Rematch => {
                 let (action, rule) = self.ask_rules(&self.original_query(slot));
                 if action != Action::Allow {
@@ -547,6 +597,9 @@ impl Engine {
         hot.policy = policy.generation;
         hot.timeouts = policy.timeouts_of(rule);
         cold.rule = key;
+        if mark.is_followed() && policy.helper_for(rule, &self.original_query(slot)) != Some(mark.kind()) {
+            self.end_following(now, slot);
+        }
         true
     }
 

@@ -62,6 +62,7 @@ macro_rules! reasons {
 reasons! {
     // Forwarded.
     SessionNew, Forward, "session-new", "The packet opened a session: a rule (or the default action) allowed it.";
+    SessionExpected, Forward, "session-expected", "The packet opened a session that a helper expected: its control session had announced it.";
     Session, Forward, "session", "The packet belongs to a live session and fits its state.";
     Neighbour, Forward, "neighbour-discovery", "ARP, or an IPv6 neighbour solicitation or advertisement with hop limit 255.";
     NonIp, Forward, "non-ip-allowed", "A frame that is not IP, of an EtherType that `inspection.non_ip` lets pass.";

@@ -31,7 +31,7 @@ impl Engine {
             }
             // Only now: when a timer moves down the wheel is nothing to decide a session by.
             if self.table.hot(slot).policy != self.running.policy.generation {
-                if !self.renew(slot) {
+                if !self.renew(now, slot) {
                     self.finish(now, slot, Reason::EndPolicy, out);
                     continue;
                 }
@@ -92,6 +92,8 @@ impl Engine {
             vlan: key.vlan,
             state: hot.state,
             rule: cold.rule,
+            helper: hot.mark.helper(),
+            parent: self.parent_of(slot),
             age: since(cold.created_ms),
             idle: since(hot.last_seen_ms),
             timeout: Duration::from_millis(u64::from(timeout_ms)),
@@ -112,6 +114,7 @@ impl Engine {
         if log || self.config.report_all_sessions {
             out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
         }
+        self.end_following(now, slot);
         self.remember(now, slot, reason);
         let hot = self.table.hot(slot);
         self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);

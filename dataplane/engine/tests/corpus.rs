@@ -10,7 +10,7 @@ use std::path::Path;
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
-fn each(target: &str, run: fn(&[u8])) {
+fn each(target: &str, mut run: impl FnMut(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let mut count = 0;
     for entry in fs::read_dir(&folder).expect("the corpus is in the repository") {
@@ -30,4 +30,11 @@ fn parser() {
 #[test]
 fn inspection() {
     each("inspect", targets::inspect);
+}
+
+#[test]
+fn helpers() {
+    let mut opened = 0;
+    each("helpers", |data| opened += targets::helpers(data));
+    assert!(opened >= 10, "the corpus opens things: {opened}");
 }

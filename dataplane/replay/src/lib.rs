@@ -20,4 +20,4 @@ mod summary;
 
 pub use capture::{Capture, CaptureError};
 pub use run::{Deploy, Error, Job, Outputs, run};
-pub use summary::{RuleHits, Summary};
+pub use summary::{HelperFigures, RuleHits, Summary};

@@ -1,8 +1,10 @@
 //! A replay from its captures to its end.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::num::NonZeroU8;
 
+use sekisho_engine::helper::{Helper, HelperCounts, Refusal, Stop};
 use sekisho_engine::policy::Ruleset;
 use sekisho_engine::reason::{Kind, Reason};
 use sekisho_engine::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use crate::journal::{Arrival, Journal, Lines};
 use crate::merge::Merged;
 use crate::pcap;
 use crate::simulation::{Happening, START, Simulation, since_start};
-use crate::summary::{RuleHits, Summary};
+use crate::summary::{HelperFigures, RuleHits, Summary};
 
 /// A policy to deploy on the way.
 #[derive(Clone, Debug)]
@@ -186,6 +188,7 @@ impl Replay<'_> {
         summary.sessions_live = simulation.sessions_live();
         summary.rules = simulation.hits().into_iter().map(|(rule, hits)| RuleHits { rule, hits }).collect();
         summary.rules.sort_by(|a, b| a.rule.cmp(&b.rule));
+        summary.helpers = helpers(&simulation);
         summary.went_back = went_back;
         summary.table_was_full =
             [Reason::TableFull, Reason::EndEvicted].iter().any(|reason| simulation.count(*reason) > 0);
@@ -200,6 +203,33 @@ impl Replay<'_> {
         );
         summary
     }
+}
+
+/// The figures of all helpers that had anything to do.
+fn helpers(simulation: &Simulation) -> BTreeMap<&'static str, HelperFigures> {
+    let open = simulation.expectations().open(simulation.now());
+    let figures = |helper: Helper| {
+        let sum = |of: &dyn Fn(&HelperCounts) -> u64| simulation.count_of_helper(helper, of);
+        let stopped =
+            Stop::ALL.iter().map(|cause| (cause.name(), sum(&|counts| counts.stopped(*cause).get())));
+        let refused =
+            Refusal::ALL.iter().map(|cause| (cause.name(), sum(&|counts| counts.refused(*cause).get())));
+        let (opened, used) = (sum(&|counts| counts.opened.get()), sum(&|counts| counts.used.get()));
+        let (withdrawn, open) = (sum(&|counts| counts.withdrawn.get()), open[helper.index()]);
+        HelperFigures {
+            followed: sum(&|counts| counts.followed.get()),
+            following: sum(&|counts| counts.following.get()),
+            not_followed: stopped.filter(|(_, count)| *count > 0).collect(),
+            opened,
+            used,
+            withdrawn,
+            expired: opened.saturating_sub(used + withdrawn + open),
+            open,
+            refused: refused.filter(|(_, count)| *count > 0).collect(),
+        }
+    };
+    let all = Helper::ALL.into_iter().map(|helper| (helper.name(), figures(helper)));
+    all.filter(|(_, figures)| *figures != HelperFigures::default()).collect()
 }
 
 impl Journal<'_> {

@@ -14,6 +14,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::helper::{Expectations, Helper, HelperCounts};
 use sekisho_engine::packet;
 use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
 use sekisho_engine::port::Port;
@@ -71,6 +72,7 @@ pub enum Happening {
 #[derive(Debug)]
 pub struct Simulation {
     engines: Vec<Engine>,
+    expectations: Arc<Expectations>,
     now: Instant,
     policy: Arc<Policy>,
     names: RuleNames,
@@ -88,12 +90,15 @@ impl Simulation {
     pub fn new(ruleset: Ruleset, workers: NonZeroU8, sessions_max: u32) -> Self {
         let mut names = RuleNames::default();
         let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
+        let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
-            Engine::new(config, Running::new(Arc::clone(&policy)), START)
+            let engine = Engine::new(config, Running::new(Arc::clone(&policy)), START);
+            engine.sharing(Arc::clone(&expectations))
         };
         Self {
             engines: (0..workers.get()).map(engine).collect(),
+            expectations: Arc::clone(&expectations),
             now: START,
             policy,
             names,
@@ -138,6 +143,16 @@ impl Simulation {
     /// Frames that only `log` in the policy kept from being dropped.
     pub fn suspicious(&self) -> u64 {
         self.engines.iter().flat_map(|engine| engine.counters().suspicious.each_ref().map(|c| c.get())).sum()
+    }
+
+    /// What is expected now.
+    pub fn expectations(&self) -> &Expectations {
+        &self.expectations
+    }
+
+    /// A figure of a helper, over all engines.
+    pub fn count_of_helper(&self, helper: Helper, of: impl Fn(&HelperCounts) -> u64) -> u64 {
+        self.engines.iter().map(|engine| of(&engine.counters().helpers[helper.index()])).sum()
     }
 
     /// Packets that each rule decided, under all policies so far, in no order.

@@ -12,6 +12,29 @@ pub struct RuleHits {
     pub hits: u64,
 }
 
+/// What a helper did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HelperFigures {
+    /// Control sessions that it began to follow.
+    pub followed: u64,
+    /// Control sessions that it follows at the end.
+    pub following: u64,
+    /// Control sessions that it did not follow, or not to their end, by cause.
+    pub not_followed: BTreeMap<&'static str, u64>,
+    /// Expectations opened.
+    pub opened: u64,
+    /// Expectations whose connection came.
+    pub used: u64,
+    /// Expectations that ended with their control session, or were replaced by another's.
+    pub withdrawn: u64,
+    /// Expectations whose connection did not come in time.
+    pub expired: u64,
+    /// Expectations that are open at the end.
+    pub open: u64,
+    /// Announcements that opened nothing, by cause.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
 /// Figures of a replay that ran to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -36,6 +59,8 @@ pub struct Summary {
     pub reasons: BTreeMap<&'static str, u64>,
     /// Hits of each rule of the policies deployed, in the order of their names.
     pub rules: Vec<RuleHits>,
+    /// What each helper did; one that had nothing to do is left out.
+    pub helpers: BTreeMap<&'static str, HelperFigures>,
     /// Policies that were deployed on the way.
     pub deploys: usize,
     /// Frames whose time stamps lay before that of a frame before them, by port of arrival, LAN first.

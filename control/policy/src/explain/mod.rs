@@ -112,6 +112,9 @@ pub struct SessionMeans {
     pub on_deploy: &'static str,
     /// Whether its start and end are logged.
     pub logged: bool,
+    /// The helper that follows it, and opens the connections that it announces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<&'static str>,
 }
 
 /// The idle timeout of one state.
@@ -157,7 +160,7 @@ pub fn explain(loaded: &Loaded, query: &ExplainQuery) -> Explanation {
         reason: verdict.reason.name(),
         reason_text: verdict.reason.text(),
         answer: answer.map(Reason::name),
-        session: opens.then(|| session_means(&policy, &verdict, query)),
+        session: opens.then(|| session_means(&policy, &verdict, query, &asked)),
         unenforced: loaded.unenforced.iter().map(|one| one.feature.clone()).collect(),
     }
 }
@@ -251,7 +254,7 @@ fn zone_found(
     }
 }
 
-fn session_means(policy: &Policy, verdict: &Verdict, query: &ExplainQuery) -> SessionMeans {
+fn session_means(policy: &Policy, verdict: &Verdict, query: &ExplainQuery, asked: &Query) -> SessionMeans {
     let rule = verdict.rule.map(|id| policy.rule(id));
     let on_deploy =
         rule.and_then(|rule| rule.sessions_on_deploy).unwrap_or(policy.ruleset.inspection.sessions_on_deploy);
@@ -259,6 +262,7 @@ fn session_means(policy: &Policy, verdict: &Verdict, query: &ExplainQuery) -> Se
         timeouts: timeouts(policy.timeouts(policy.timeouts_of(verdict.rule)), query),
         on_deploy: on_deploy.word(),
         logged: policy.logs_sessions(verdict.rule),
+        helper: policy.helper_for(verdict.rule, asked).map(Word::word),
     }
 }
 

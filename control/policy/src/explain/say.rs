@@ -91,6 +91,12 @@ impl fmt::Display for Explanation {
             writeln!(f, "         idle timeouts: {}", timeouts.join(", "))?;
             let logged = if session.logged { "logged" } else { "not logged" };
             writeln!(f, "         {}; its start and end are {logged}", session.deploy_text())?;
+            if let Some(helper) = session.helper {
+                writeln!(
+                    f,
+                    "         the helper {helper} follows it: what it announces may open without a rule"
+                )?;
+            }
         }
         if !self.unenforced.is_empty() {
             writeln!(f, "note     not enforced yet: {}", self.unenforced.join(", "))?;

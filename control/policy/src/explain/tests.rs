@@ -41,6 +41,15 @@ fn the_deciding_rule_is_found_and_each_before_it_says_why_not() {
 }
 
 #[test]
+fn a_helper_that_would_follow_is_named() {
+    let control = ask(&shipped(), "lan", "tcp 192.0.2.10:40000 203.0.113.5:21");
+    assert_eq!(control.session.as_ref().and_then(|session| session.helper), Some("ftp"));
+    assert!(control.to_string().contains("the helper ftp follows it"), "{control}");
+    let web = ask(&shipped(), "lan", "tcp 192.0.2.10:40000 203.0.113.5:443");
+    assert_eq!(web.session.unwrap().helper, None);
+}
+
+#[test]
 fn the_default_decides_what_no_rule_matches() {
     let explanation = ask(&shipped(), "wan", "tcp 203.0.113.5:40000 192.0.2.10:22");
     assert_eq!(explanation.decided_by, Decider::Default { action: "drop" });

@@ -93,6 +93,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             log: node.get("log").and_then(Node::flag),
             timeouts: node.get("timeout").map_or(TimeoutsId(0), |node| self.timeouts(node, report)),
             sessions_on_deploy: word(Some(node), "sessions_on_deploy"),
+            helpers,
         };
         let limits = node.get("limits").map_or(Limits::default(), |node| Limits {
             sessions_per_source: count(node, "sessions_per_source"),
@@ -107,7 +108,6 @@ impl<'a, 'b> Reader<'a, 'b> {
             },
             syn_proxy: word(Some(node), "syn_proxy").unwrap_or_default(),
             limits,
-            helpers,
         };
         self.check_action(node, &rule, report);
         (rule, info)

@@ -21,6 +21,8 @@ const MATCHES_MAX: usize = 4096;
 const NOT_BY_RULES: &str = "errors pass with the session that they speak of, answers with their question, neighbour \
                             discovery by itself; other types do not pass";
 
+const SPOKEN: &str = "ftp follows TCP, tftp follows UDP, sip follows both: name ports of those";
+
 /// What services come to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Services {
@@ -144,6 +146,12 @@ impl<'a> ServiceBook<'a> {
         if let Some(ports) = node.get("ports") {
             let mut services = self.union(ports.items(), depth + 1, report)?;
             if let Some(helper) = node.get("helper").and_then(Node::text).and_then(Helper::find) {
+                let speaks =
+                    |one: &ServiceMatch| one.protocol.is_some_and(|protocol| helper.speaks(protocol));
+                if !services.matches.iter().any(speaks) {
+                    let message = format!("the helper {} follows none of these", helper.word());
+                    report.warning(node.place, message, SPOKEN);
+                }
                 services.helpers.push((helper, services.matches.clone()));
             }
             return Some(services);

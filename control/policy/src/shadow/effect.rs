@@ -33,7 +33,7 @@ impl Effect {
             timeouts: ruleset.timeouts[usize::from(rule.timeouts.0)].clone(),
             on_deploy: rule.sessions_on_deploy.unwrap_or(ruleset.inspection.sessions_on_deploy),
             syn_proxy: info.syn_proxy,
-            helpers: info.helpers.clone(),
+            helpers: rule.helpers.clone(),
             limited_by: (info.limits != Limits::default()).then_some(index),
         });
         let is_logged = rule.log.unwrap_or_else(|| logs(ruleset.default_log, rule.action));

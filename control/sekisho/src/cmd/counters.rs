@@ -1,6 +1,6 @@
 //! `sekisho counters`: what the running appliance has counted since its start.
 
-use sekisho_api::{Counters, CountersOfWorker};
+use sekisho_api::{CauseCount, Counters, CountersOfHelper, CountersOfWorker};
 
 use super::remote::{Remote, failure};
 use crate::failure::Outcome;
@@ -26,8 +26,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn text(counters: &Counters, zeros: bool) -> String {
-    let tables =
-        [ports(counters), reasons(counters, zeros), rules(counters), sessions(counters), workers(counters)];
+    let tables = [
+        ports(counters),
+        reasons(counters, zeros),
+        rules(counters),
+        sessions(counters),
+        helpers(counters, zeros),
+        workers(counters),
+    ];
     let tables: Vec<_> = tables.iter().flatten().map(Table::to_text).collect();
     let lines = (counters.log_lines_written, counters.log_lines_lost);
     tables.join("\n") + &format!("\nflow log: {} lines written, {} lost\n", lines.0, lines.1)
@@ -87,6 +93,50 @@ fn sessions(counters: &Counters) -> Option<Table> {
         table.row([one.protocol.clone(), one.state.to_string(), one.sessions.to_string()]);
     }
     (!counters.sessions.is_empty()).then_some(table)
+}
+
+/// Helpers that had anything to do; causes with their counts.
+fn helpers(counters: &Counters, zeros: bool) -> Option<Table> {
+    let mut table = Table::new([
+        "HELPER",
+        "FOLLOWS",
+        "FOLLOWED",
+        "EXPECTS",
+        "OPENED",
+        "USED",
+        "EXPIRED",
+        "WITHDRAWN",
+        "NOT FOLLOWED",
+        "REFUSED",
+    ]);
+    let causes = |causes: &[CauseCount]| {
+        let some = causes.iter().filter(|one| one.count > 0);
+        let some: Vec<_> = some.map(|one| format!("{} {}", one.count, one.cause)).collect();
+        if some.is_empty() { "-".to_owned() } else { some.join(", ") }
+    };
+    let is_idle = |one: &CountersOfHelper| {
+        let all = one.not_followed.iter().chain(&one.refused).map(|cause| cause.count).sum::<u64>();
+        one.followed == 0 && all == 0
+    };
+    let shown: Vec<_> = counters.helpers.iter().filter(|one| zeros || !is_idle(one)).collect();
+    for one in &shown {
+        let figures =
+            [one.following, one.followed, one.open, one.opened, one.used, one.expired, one.withdrawn];
+        let [following, followed, open, opened, used, expired, withdrawn] = figures.map(|n| n.to_string());
+        table.row([
+            one.helper.clone(),
+            following,
+            followed,
+            open,
+            opened,
+            used,
+            expired,
+            withdrawn,
+            causes(&one.not_followed),
+            causes(&one.refused),
+        ]);
+    }
+    (!shown.is_empty()).then_some(table)
 }
 
 fn workers(counters: &Counters) -> Option<Table> {

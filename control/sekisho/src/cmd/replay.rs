@@ -196,7 +196,19 @@ fn figures(summary: &Summary) -> String {
     for rule in &summary.rules {
         rules.row([rule.rule.to_string(), rule.hits.to_string()]);
     }
-    for table in [reasons, rules] {
+    let mut helpers =
+        Table::new(["HELPER", "FOLLOWED", "OPENED", "USED", "EXPIRED", "REFUSED", "NOT FOLLOWED"]);
+    for (name, of) in &summary.helpers {
+        let (refused, not_followed) =
+            (of.refused.values().sum::<u64>(), of.not_followed.values().sum::<u64>());
+        let figures = [of.followed, of.opened, of.used, of.expired, refused, not_followed];
+        let [followed, opened, used, expired, refused, not_followed] =
+            figures.map(|figure| figure.to_string());
+        helpers.row([(*name).into(), followed, opened, used, expired, refused, not_followed]);
+    }
+    for table in
+        [Some(reasons), Some(rules), (!summary.helpers.is_empty()).then_some(helpers)].iter().flatten()
+    {
         text.push('\n');
         text.push_str(&table.to_text());
     }

@@ -1,21 +1,23 @@
-//! `sekisho sessions`: lists, counts and ends the live sessions of the running appliance.
+//! `sekisho sessions`: lists, counts and ends the live sessions of the running appliance, and lists what their helpers
+//! expect.
 
 use std::io::{self, BufWriter, Write};
 
 use sekisho_api::{
-    Client, ListSessions, PAGE_MAX, PortName, Prefix, Protocol, RuleName, Session, SessionFilter, SessionId,
-    SessionPageQuery, SessionState,
+    Client, Expectation, ExpectationFilter, ListSessions, PAGE_MAX, PortName, Prefix, Protocol, RuleName,
+    Session, SessionFilter, SessionId, SessionPageQuery, SessionState,
 };
 
 use super::remote::{Remote, failure};
 use crate::failure::{Failure, Outcome};
-use crate::output::{amount, destination, json, source, span, vlans};
+use crate::output::{Table, amount, destination, json, source, span, vlans};
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Filters are joined by and. --json prints one document with all sessions, whose `id` is what \
-                        --id takes."
+                        --id takes.\nConnections that sessions with a helper have announced, and that may open without \
+                        a rule, stand behind the sessions."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -29,7 +31,10 @@ pub(crate) struct Args {
     /// With --end and no filter: really all of them
     #[arg(long, requires = "end")]
     all: bool,
-    /// List so many at the most
+    /// Only list what helpers expect: connections that control sessions have announced
+    #[arg(long, conflicts_with_all = ["count", "end", "limit", "zone", "state"])]
+    expectations: bool,
+    /// List so many sessions at the most
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Print one JSON document, as it comes
@@ -111,6 +116,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
             false => format!("{}\n", count.sessions),
         });
     }
+    if args.expectations {
+        let expected = expected(&mut client, &filter)?;
+        return super::print(&match args.json {
+            true => json(&sekisho_api::Expectations { expectations: expected })?,
+            false => expected_text(&expected),
+        });
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let listed = if args.json {
         list_json(&mut client, &filter, args.limit, &mut out)
@@ -118,6 +130,45 @@ pub(crate) fn run(args: &Args) -> Outcome {
         list_text(&mut client, &filter, args.limit, &mut out)
     };
     listed.and_then(|()| out.flush().map_err(Failure::of_output))
+}
+
+/// What the sessions that fit expect; nothing where the filter asks for what only sessions have.
+fn expected(client: &mut Client, filter: &SessionFilter) -> Result<Vec<Expectation>, Failure> {
+    if filter.zone.is_some() || filter.state.is_some() {
+        return Ok(Vec::new());
+    }
+    let filter = ExpectationFilter {
+        address: filter.address,
+        source: filter.source,
+        destination: filter.destination,
+        port: filter.port,
+        protocol: filter.protocol,
+        rule: filter.rule.clone(),
+        vlan: filter.vlan,
+        from: filter.from,
+        parent: filter.id,
+    };
+    Ok(client.expectations(filter).map_err(failure)?.expectations)
+}
+
+fn expected_text(expected: &[Expectation]) -> String {
+    if expected.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["EXPECTED", "SOURCE", "DESTINATION", "HELPER", "RULE", "ENDS IN", "SESSION"]);
+    for one in expected {
+        let tuple = &one.five_tuple;
+        table.row([
+            tuple.protocol.to_string(),
+            source(tuple),
+            destination(tuple),
+            one.helper.clone(),
+            one.rule.clone().unwrap_or_else(|| "-".into()),
+            span(one.expires_in_seconds),
+            format!("{} {}", one.parent, vlans(&one.vlans)).trim_end().to_owned(),
+        ]);
+    }
+    table.to_text()
 }
 
 fn list_json(
@@ -133,6 +184,13 @@ fn list_json(
         separator = b",\n";
         Ok(serde_json::to_writer(&mut *out, session)?)
     })?;
+    out.write_all(b"\n],\"expectations\":[").map_err(Failure::of_output)?;
+    let mut separator: &[u8] = b"\n";
+    for one in expected(client, filter)? {
+        out.write_all(separator).map_err(Failure::of_output)?;
+        separator = b",\n";
+        serde_json::to_writer(&mut *out, &one).map_err(|error| Failure::of_output(error.into()))?;
+    }
     out.write_all(b"\n]}\n").map_err(Failure::of_output)
 }
 
@@ -148,8 +206,22 @@ fn list_text(
         if let Some(heading) = heading.take() {
             write_row(out, &heading, "")?;
         }
-        write_row(out, &cells(session), &vlans(&session.vlans))
-    })
+        write_row(out, &cells(session), &note(session))
+    })?;
+    let expected = expected_text(&expected(client, filter)?);
+    if expected.is_empty() {
+        return Ok(());
+    }
+    write!(out, "\n{expected}").map_err(Failure::of_output)
+}
+
+/// What few sessions have: VLANs, a helper, a control session.
+fn note(session: &Session) -> String {
+    let mut notes = vec![vlans(&session.vlans)];
+    notes.extend(session.helper.clone());
+    notes.extend(session.parent.map(|parent| format!("of {parent}")));
+    notes.retain(|note| !note.is_empty());
+    notes.join(" ")
 }
 
 /// Asks for page after page, and shows each session.

@@ -17,6 +17,7 @@ use crate::run::convert;
 use crate::run::drops::DropRing;
 use crate::run::fleet::Fleet;
 use crate::run::flow_log::FlowLog;
+use crate::run::helpers;
 use crate::run::names::Names;
 use crate::run::policy::{self, InForce, Keys, Ready, Source};
 use crate::run::ports::Ports;
@@ -97,6 +98,9 @@ impl Control {
             api::Request::ListSessions(list) => sessions::list(self, list).await.map(Answer::Sessions),
             api::Request::CountSessions(filter) => sessions::count(self, filter).await.map(Answer::Count),
             api::Request::EndSessions(filter) => sessions::end(self, filter).await.map(Answer::Count),
+            api::Request::ListExpectations(filter) => {
+                helpers::expectations(self, &filter).map(Answer::Expectations)
+            }
             api::Request::Counters => Ok(Answer::Counters(Box::new(status::counters(self)))),
             api::Request::ListDrops(list) => {
                 self.take_events();
@@ -172,6 +176,12 @@ impl Control {
         })
     }
 
+    /// The moment, by the clock of the workers.
+    pub(crate) fn engine_now(&self) -> sekisho_engine::time::Instant {
+        let nanos = u64::try_from(self.uptime().as_nanos()).unwrap_or(u64::MAX);
+        sekisho_engine::time::Instant::from_nanos(nanos)
+    }
+
     /// Time since the appliance started.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.started.elapsed()
@@ -186,6 +196,7 @@ pub(crate) enum Answer {
     Deployed(api::Deployed),
     Sessions(api::SessionPage),
     Count(api::SessionCount),
+    Expectations(api::Expectations),
     Counters(Box<api::Counters>),
     Drops(api::Drops),
 }

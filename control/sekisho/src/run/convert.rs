@@ -127,6 +127,8 @@ pub(crate) fn session(view: &SessionView, policy: &Policy, names: &Names) -> api
         five_tuple: five_tuple(&view.five_tuple),
         state: state_name(view.state),
         rule: names.rule(view.rule).map(|name| name.as_ref().to_owned()),
+        helper: view.helper.map(|helper| helper.name().to_owned()),
+        parent: view.parent.map(session_id),
         from: port_name(view.from),
         source_zone,
         destination_zone,
@@ -139,7 +141,7 @@ pub(crate) fn session(view: &SessionView, policy: &Policy, names: &Names) -> api
     }
 }
 
-const fn prefix(prefix: api::Prefix) -> Prefix {
+pub(crate) const fn prefix(prefix: api::Prefix) -> Prefix {
     Prefix { address: prefix.address, len: prefix.len }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use sekisho_engine::counters::RuleHits;
+use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::{Event, Running};
 use sekisho_worker::shared::{Switch, WorkerShared};
@@ -19,6 +20,8 @@ pub(crate) const WAIT_STEP: Duration = Duration::from_micros(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Fleet {
     pub(crate) switch: Arc<Switch>,
+    /// What helpers of all workers expect. Workers: write; control: read.
+    pub(crate) expectations: Arc<Expectations>,
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 

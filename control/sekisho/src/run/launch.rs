@@ -12,6 +12,7 @@ use sekisho_dpdk::{
 };
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
@@ -236,7 +237,8 @@ impl Spawning<'_> {
         switch.generation.store(self.policy.generation, std::sync::atomic::Ordering::Release);
         let handoff = Handoff::new(self.workers, HANDOFF_FRAMES.into());
         let secret = secret()?;
-        let mut fleet = Fleet { switch, workers: Vec::new() };
+        let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
+        let mut fleet = Fleet { switch, expectations, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -257,6 +259,7 @@ impl Spawning<'_> {
                     Poll::Adaptive => PollMode::Adaptive,
                 },
                 running,
+                expectations: Arc::clone(&fleet.expectations),
                 switch: Arc::clone(&fleet.switch),
                 handoff: handoff.clone(),
             };
@@ -308,6 +311,7 @@ struct Seed {
     engine: Config,
     poll: PollMode,
     running: Running,
+    expectations: Arc<Expectations>,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -333,7 +337,7 @@ impl Seed {
         };
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
-        let engine = Engine::new(self.engine, self.running, Instant::ZERO);
+        let engine = Engine::new(self.engine, self.running, Instant::ZERO).sharing(self.expectations);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };
         let worker = Worker::new(config, self.io, engine, self.switch, Arc::clone(&shared), self.handoff);

@@ -88,6 +88,15 @@ metrics! {
     SESSIONS = Gauge "sekisho_sessions" ["protocol", "state"] "Live sessions.";
     SESSIONS_OPENED = Counter "sekisho_sessions_opened_total" [] "Sessions opened.";
     SESSIONS_ENDED = Counter "sekisho_sessions_ended_total" ["reason"] "Sessions ended, by reason.";
+    HELPER_SESSIONS = Gauge "sekisho_helper_sessions" ["helper"] "Control sessions that a helper follows.";
+    HELPER_FOLLOWED = Counter "sekisho_helper_sessions_followed_total" ["helper"] "Control sessions that a helper began to follow.";
+    HELPER_NOT_FOLLOWED = Counter "sekisho_helper_sessions_not_followed_total" ["helper", "cause"] "Control sessions that a helper did not follow, or not to their end, by cause: they open nothing.";
+    EXPECTATIONS = Gauge "sekisho_expectations" ["helper"] "Connections that control sessions have announced and that have not come yet.";
+    EXPECTATIONS_OPENED = Counter "sekisho_expectations_opened_total" ["helper"] "Connections that control sessions have announced.";
+    EXPECTATIONS_USED = Counter "sekisho_expectations_used_total" ["helper"] "Announced connections that came.";
+    EXPECTATIONS_EXPIRED = Counter "sekisho_expectations_expired_total" ["helper"] "Announced connections that did not come in time.";
+    EXPECTATIONS_WITHDRAWN = Counter "sekisho_expectations_withdrawn_total" ["helper"] "Announced connections that had not come when their control session ended.";
+    EXPECTATIONS_REFUSED = Counter "sekisho_expectations_refused_total" ["helper", "cause"] "Announcements that opened nothing, by cause.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     WORKER_SECONDS = Counter "sekisho_worker_seconds_total" ["worker"] "Time that a worker has run, sleep included.";

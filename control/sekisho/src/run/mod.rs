@@ -11,6 +11,7 @@ mod dpdk_io;
 mod drops;
 mod fleet;
 mod flow_log;
+mod helpers;
 mod launch;
 mod link;
 mod metrics;

@@ -117,6 +117,12 @@ impl Record {
     ) -> Result<(), S::Error> {
         line.serialize_entry("session", &convert::session_id(session.id))?;
         line.serialize_entry("rule", &self.rule.as_deref())?;
+        if let Some(helper) = session.helper {
+            line.serialize_entry("helper", helper.name())?;
+        }
+        if let Some(parent) = session.parent {
+            line.serialize_entry("parent", &convert::session_id(parent))?;
+        }
         line.serialize_entry("from", session.from.name())?;
         self.zones_and_vlans::<S>(line, &convert::vlans(session.vlan))?;
         tuple::<S>(line, &convert::five_tuple(&session.five_tuple))

@@ -13,6 +13,7 @@ use sekisho_worker::shared::{LoopCounters, PortCount};
 
 use crate::run::control::Control;
 use crate::run::convert;
+use crate::run::helpers;
 use crate::run::policy::RuleSums;
 
 /// What does not change while the appliance runs.
@@ -98,6 +99,7 @@ pub(crate) fn counters(control: &Control) -> api::Counters {
         rules: rules.collect(),
         sessions: sessions(control).collect(),
         sessions_opened: fleet.workers.iter().map(|worker| worker.engine.opened.get()).sum(),
+        helpers: helpers::counters(control).collect(),
         workers: (0..).zip(&fleet.workers).map(|(number, shared)| of_worker(number, shared)).collect(),
         log_lines_written,
         log_lines_lost,

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use etherparse::PacketBuilder;
 use jiff::Timestamp;
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
@@ -48,18 +49,16 @@ pub(crate) fn shop(policy: &Arc<Policy>, workers: u16, capacity: u32, frames: Ve
     let switch = Arc::new(Switch::default());
     let handoff = Handoff::new(workers, 4096);
     let mut frames = Some(frames);
-    let mut shop =
-        Shop { fleet: Fleet { switch, workers: Vec::new() }, workers: Vec::new(), hits: Vec::new() };
+    let secret = HashSecret([1, 2, 3, 4]);
+    let expectations = Arc::new(Expectations::new(capacity, secret));
+    let fleet = Fleet { switch, expectations: Arc::clone(&expectations), workers: Vec::new() };
+    let mut shop = Shop { fleet, workers: Vec::new(), hits: Vec::new() };
     for worker in 0..workers {
         let running = Running::new(Arc::clone(policy));
         shop.hits.push(Arc::clone(&running.hits));
-        let config = Config {
-            worker: worker.try_into().unwrap(),
-            capacity,
-            secret: HashSecret([1, 2, 3, 4]),
-            report_all_sessions: false,
-        };
-        let engine = Engine::new(config, running, Instant::ZERO);
+        let config =
+            Config { worker: worker.try_into().unwrap(), capacity, secret, report_all_sessions: false };
+        let engine = Engine::new(config, running, Instant::ZERO).sharing(Arc::clone(&expectations));
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, 1 << 16));
         shop.fleet.workers.push(Arc::clone(&shared));
         let mut io = MemoryIo::default();

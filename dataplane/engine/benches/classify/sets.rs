@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use sekisho_engine::policy::{
     Action, AddressSet, AddressSetId, Inspection, LogLevel, Protections, Protocols, Query, Rule, Ruleset,
-    ServiceMatch, SpoofingMode, Timeouts, TimeoutsId, ZoneId,
+    ServiceMatch, SpoofingMode, Timeouts, ZoneId,
 };
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -390,18 +390,7 @@ pub fn noise(count: usize, random: &mut Random) -> Vec<Query> {
 
 /// A rule that matches everything.
 pub fn rule(number: usize) -> Rule {
-    Rule {
-        name: format!("rule-{number}").into(),
-        from: None,
-        to: None,
-        source: None,
-        destination: None,
-        services: None,
-        action: Action::Allow,
-        log: None,
-        timeouts: TimeoutsId(0),
-        sessions_on_deploy: None,
-    }
+    Rule::of_all(&format!("rule-{number}"), Action::Allow)
 }
 
 /// A policy of these rules.

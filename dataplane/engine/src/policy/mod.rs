@@ -7,6 +7,9 @@ mod names;
 pub mod ruleset;
 pub mod zones;
 
+use crate::packet::Facts;
+
+pub use crate::helper::Helper;
 pub use classify::Classifier;
 pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
@@ -62,6 +65,26 @@ impl Policy {
         rule.map_or_else(TimeoutsId::default, |rule| self.rule(rule).timeouts)
     }
 
+    /// The helper that this rule's services give a session with that first packet.
+    pub(crate) fn helper_of(&self, rule: Option<RuleId>, first: &Facts) -> Option<Helper> {
+        let helpers = &self.rule(rule?).helpers;
+        if helpers.is_empty() {
+            return None;
+        }
+        find_helper(helpers, first.addresses.is_v4(), first.protocol, first.selector())
+    }
+
+    /// The helper that this rule's services give a session that was asked for so.
+    pub fn helper_for(&self, rule: Option<RuleId>, query: &Query) -> Option<Helper> {
+        find_helper(&self.rule(rule?).helpers, query.source.is_ipv4(), query.protocol, query.selector)
+    }
+
+    /// What becomes of sessions of this rule (or of the default action) on a deploy.
+    pub fn on_deploy_of(&self, rule: Option<RuleId>) -> OnDeploy {
+        let own = rule.and_then(|rule| self.rule(rule).sessions_on_deploy);
+        own.unwrap_or(self.ruleset.inspection.sessions_on_deploy)
+    }
+
     /// The timeouts of that number.
     pub fn timeouts(&self, id: TimeoutsId) -> &Timeouts {
         &self.ruleset.timeouts[usize::from(id.0)]
@@ -80,4 +103,16 @@ impl Policy {
     fn logs(&self, rule: Option<RuleId>, by_default: bool) -> bool {
         rule.and_then(|rule| self.rule(rule).log).unwrap_or(by_default)
     }
+}
+
+/// The first of `helpers` whose service has such a packet, and which can follow it.
+fn find_helper(
+    helpers: &[(Helper, Vec<ServiceMatch>)],
+    is_v4: bool,
+    protocol: u8,
+    selector: u16,
+) -> Option<Helper> {
+    let matches = |service: &ServiceMatch| service.matches(is_v4, protocol, selector);
+    let found = helpers.iter().find(|(_, services)| services.iter().any(matches));
+    found.map(|(helper, _)| *helper).filter(|helper| helper.speaks(protocol))
 }

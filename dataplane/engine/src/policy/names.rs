@@ -15,6 +15,11 @@ impl RuleKey {
     pub const fn number(self) -> u32 {
         self.0
     }
+
+    /// Back from [`RuleKey::number`].
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
 }
 
 /// All rule names that were ever deployed, with their keys. Owned by whoever deploys.

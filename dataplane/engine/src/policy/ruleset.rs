@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
+use crate::helper::Helper;
 use crate::port::Port;
 
 /// Index of a zone in [`Ruleset::zones`].
@@ -157,6 +158,8 @@ pub struct Rule {
     pub timeouts: TimeoutsId,
     /// What becomes of its sessions on a deploy whose policy would not allow them; `None`: as the policy says.
     pub sessions_on_deploy: Option<OnDeploy>,
+    /// Helpers, each with the services whose sessions it follows; the first that has a session follows it.
+    pub helpers: Vec<(Helper, Vec<ServiceMatch>)>,
 }
 
 impl Rule {
@@ -173,6 +176,7 @@ impl Rule {
             log: None,
             timeouts: TimeoutsId(0),
             sessions_on_deploy: None,
+            helpers: Vec::new(),
         }
     }
 }

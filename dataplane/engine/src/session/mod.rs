@@ -12,6 +12,7 @@ pub mod wheel;
 use core::fmt;
 
 use crate::flow::FiveTuple;
+use crate::helper::Helper;
 use crate::packet::VlanStack;
 use crate::policy::Timeouts;
 use crate::port::Port;
@@ -169,6 +170,10 @@ pub struct SessionView {
     pub state: State,
     /// The rule that allowed it, by its key ([`crate::policy::RuleNames`]).
     pub rule: crate::policy::RuleKey,
+    /// The helper that follows it, or by which it was expected.
+    pub helper: Option<Helper>,
+    /// The control session that announced it, if it was expected.
+    pub parent: Option<SessionId>,
     /// Time since its first packet.
     pub age: Duration,
     /// Time since its last packet.

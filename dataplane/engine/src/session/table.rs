@@ -13,6 +13,7 @@
 use super::wheel::{Linked, Links, NIL};
 use super::{SessionId, State, tcp};
 use crate::flow::{Ends, FlowKey, HashSecret};
+use crate::helper::Mark;
 use crate::packet::VlanStack;
 use crate::policy::{RuleKey, TimeoutsId};
 use crate::port::Port;
@@ -41,8 +42,10 @@ pub(crate) struct Hot {
     pub(crate) last_seen_ms: u32,
     /// Generation of the policy it was decided under.
     pub(crate) policy: u32,
-    /// Generation of the slot, counts its sessions.
-    generation: u32,
+    /// Generation of the slot, counts its sessions: 24 bits, the lowest first.
+    generation: [u8; 3],
+    /// What helpers have to do with it.
+    pub(crate) mark: Mark,
     /// Its timeouts in that policy.
     pub(crate) timeouts: TimeoutsId,
     /// [`State`].
@@ -95,6 +98,11 @@ impl Hot {
 
     const fn is_live(&self) -> bool {
         self.flags & Self::LIVE != 0
+    }
+
+    const fn generation(&self) -> u32 {
+        let [low, middle, high] = self.generation;
+        u32::from_le_bytes([low, middle, high, 0])
     }
 }
 
@@ -213,6 +221,9 @@ pub struct Table {
     wide: Vec<[u128; 2]>,
     /// Link headers of sessions whose ends are told when they expire; memory as with `wide`.
     links: Vec<Link>,
+    /// Of a session that a helper follows: the number of its entry there. Of one that a helper expected: its control
+    /// session, and what rules were asked of that. Memory as with `wide`.
+    beside: Vec<[u64; 2]>,
     /// First free slot among those that were used before.
     free: u32,
     /// Slots from here on were never used.
@@ -244,6 +255,7 @@ impl Table {
             cold: vec![Cold::default(); capacity],
             wide: vec![[0; 2]; capacity],
             links: vec![[[0; 12]; 2]; capacity],
+            beside: vec![[0; 2]; capacity],
             free: NIL,
             untouched: 0,
             live: 0,
@@ -350,7 +362,8 @@ impl Table {
         if from == Port::Wan {
             flags |= Hot::FROM_WAN;
         }
-        let generation = self.hot[index].generation.wrapping_add(1);
+        let [low, middle, high, _] = self.hot[index].generation().wrapping_add(1).to_le_bytes();
+        let generation = [low, middle, high];
         let ports = key.port_bits();
         self.hot[index] =
             Hot { lan, wan, ports, tag: key.tag_bits(), generation, state, flags, ..Hot::default() };
@@ -514,6 +527,28 @@ impl Table {
             .then(|| link.get(..usize::from(link[LINK_LEN_AT])))?
     }
 
+    /// Remembers what helpers know of the session in `slot`.
+    pub(crate) fn put_beside(&mut self, slot: u32, words: [u64; 2]) {
+        self.beside[slot as usize] = words;
+    }
+
+    /// The number that a followed session has with the helpers.
+    #[expect(clippy::cast_possible_truncation, reason = "it was put there as 32 bits")]
+    pub(crate) fn number_beside(&self, slot: u32) -> u32 {
+        self.beside[slot as usize][0] as u32
+    }
+
+    /// The control session of one that was expected.
+    pub(crate) fn parent_beside(&self, slot: u32) -> u64 {
+        self.beside[slot as usize][0]
+    }
+
+    /// What rules were asked of that control session.
+    #[expect(clippy::cast_possible_truncation, reason = "it was put there as 32 bits")]
+    pub(crate) fn bits_beside(&self, slot: u32) -> u32 {
+        self.beside[slot as usize][1] as u32
+    }
+
     /// The timer links of all sessions.
     pub(crate) fn timers(&mut self) -> Timers<'_> {
         Timers(&mut self.cold)
@@ -521,14 +556,13 @@ impl Table {
 
     /// The name of the session in `slot`.
     pub(crate) fn id(&self, slot: u32) -> SessionId {
-        SessionId::new(self.worker, self.hot[slot as usize].generation, slot)
+        SessionId::new(self.worker, self.hot[slot as usize].generation(), slot)
     }
 
     /// The slot of the live session of that name.
     pub(crate) fn slot(&self, id: SessionId) -> Option<u32> {
         let hot = self.hot.get(id.slot() as usize)?;
-        let same =
-            hot.is_live() && hot.generation & 0xff_ffff == id.generation() && id.worker() == self.worker;
+        let same = hot.is_live() && hot.generation() == id.generation() && id.worker() == self.worker;
         same.then(|| id.slot())
     }
 

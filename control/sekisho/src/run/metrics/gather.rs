@@ -1,12 +1,14 @@
 //! Where each metric has its value from.
 
 use sekisho_engine::counters::{Count, ProtocolClass};
+use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind as ReasonKind, Reason};
 use sekisho_engine::session::State;
 use sekisho_worker::shared::{LoopCounters, PortCount, WorkerShared};
 
 use super::*;
+use crate::run::helpers::{Figures, figures};
 use crate::run::policy::RuleSums;
 use crate::run::ports::ControlledPort;
 use crate::run::status;
@@ -20,6 +22,7 @@ pub(super) fn all(page: &Page, control: &Control) -> Done {
     packets(page, control)?;
     rules(page, control)?;
     sessions(page, control)?;
+    helpers(page, control)?;
     workers(page, control)?;
     devices(page, control)
 }
@@ -99,6 +102,32 @@ fn sessions(page: &Page, control: &Control) -> Done {
     page.add(&SESSIONS, live)?;
     let opened: u64 = workers.iter().map(|worker| worker.engine.opened.get()).sum();
     page.one(&SESSIONS_OPENED, opened as f64)
+}
+
+fn helpers(page: &Page, control: &Control) -> Done {
+    let all: Vec<_> = figures(control).collect();
+    let add = |metric: &Metric, value: &dyn Fn(&Figures<'_>) -> u64| {
+        page.add(metric, all.iter().map(|of| ([of.helper.name()], value(of) as f64)))
+    };
+    add(&HELPER_SESSIONS, &|of| of.sum(|counts| counts.following.get()))?;
+    add(&HELPER_FOLLOWED, &|of| of.sum(|counts| counts.followed.get()))?;
+    add(&EXPECTATIONS, &|of| of.open)?;
+    add(&EXPECTATIONS_OPENED, &|of| of.sum(|counts| counts.opened.get()))?;
+    add(&EXPECTATIONS_USED, &|of| of.sum(|counts| counts.used.get()))?;
+    add(&EXPECTATIONS_EXPIRED, &|of| of.expired())?;
+    add(&EXPECTATIONS_WITHDRAWN, &|of| of.sum(|counts| counts.withdrawn.get()))?;
+    let stopped = all.iter().flat_map(|of| {
+        Stop::ALL.iter().map(move |cause| {
+            ([of.helper.name(), cause.name()], of.sum(|counts| counts.stopped(*cause).get()) as f64)
+        })
+    });
+    page.add(&HELPER_NOT_FOLLOWED, stopped)?;
+    let refused = all.iter().flat_map(|of| {
+        Refusal::ALL.iter().map(move |cause| {
+            ([of.helper.name(), cause.name()], of.sum(|counts| counts.refused(*cause).get()) as f64)
+        })
+    });
+    page.add(&EXPECTATIONS_REFUSED, refused)
 }
 
 /// Whether sessions of that protocol can be in that state.

@@ -1,0 +1,129 @@
+//! Sessions that a control session has announced: their first packet needs no rule.
+
+use super::Mark;
+use super::expectation::{Asked, Claim, Expectation};
+use crate::flow::FlowKey;
+use crate::packet::Facts;
+use crate::pipeline::Engine;
+use crate::policy::{Action, OnDeploy, Query, RuleId};
+use crate::port::Port;
+use crate::reason::Reason;
+use crate::record::{Outbox, Verdict};
+use crate::session::SessionId;
+use crate::session::table::Hashed;
+use crate::time::Instant;
+
+/// A first packet that is expected, and the rule of the session that announced it.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    claim: Claim,
+    rule: Option<RuleId>,
+}
+
+impl Engine {
+    /// Whether the first packet with this key, which arrived on `port`, was announced.
+    pub(crate) fn expected(&self, now: Instant, port: Port, key: &FlowKey) -> Option<Expected> {
+        if self.expectations.is_empty() {
+            return None;
+        }
+        let key = match port {
+            Port::Lan => FlowKey { lan_port: 0, ..*key },
+            Port::Wan => FlowKey { wan_port: 0, ..*key },
+        };
+        let claim = self.expectations.claim(&key, now)?;
+        match self.rule_of_expected(&claim.expectation) {
+            Some(rule) => Some(Expected { claim, rule }),
+            None => {
+                self.expectations.give_back(claim);
+                None
+            }
+        }
+    }
+
+    /// A first packet that a helper expected: it opens its session without a rule, under that of the control session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    pub(crate) fn open_expected(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        key: &FlowKey,
+        hashed: Hashed,
+        over: Option<u32>,
+        expected: Expected,
+        out: &mut Outbox,
+    ) -> Verdict {
+        let rule = expected.rule;
+        if let Some(over) = over {
+            self.end(now, over, Reason::EndReopened, out);
+        }
+        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
+            self.give_back_expected(expected);
+            return Verdict { reason: Reason::TableFull, rule, session: None };
+        };
+        self.settle_expected(slot, expected);
+        self.begin(now, port, facts, head, slot, rule, out);
+        Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// The rule of the session that announced it, in the policy in force; `None` if that policy would not have it.
+    fn rule_of_expected(&self, expectation: &Expectation) -> Option<Option<RuleId>> {
+        let policy = &self.running.policy;
+        let by_name = policy.by_key(expectation.rule);
+        if expectation.generation == policy.generation || policy.on_deploy_of(by_name) == OnDeploy::Keep {
+            return Some(by_name);
+        }
+        self.ask_for_parent(&expectation.key, expectation.asked, expectation.helper)
+    }
+
+    /// Asks the rules in force whether they would allow a control session between the hosts of `key`, and have it
+    /// followed by `helper`.
+    fn ask_for_parent(&self, key: &FlowKey, asked: Asked, helper: super::Helper) -> Option<Option<RuleId>> {
+        let tuple = key.five_tuple(asked.from);
+        let (zones, vlan) = (&self.running.policy.zones, key.vlan.outer());
+        let query = Query {
+            from: zones.place(asked.from, vlan, tuple.source).zone(),
+            to: zones.place(asked.from.other(), vlan, tuple.destination).zone(),
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: asked.protocol,
+            selector: asked.destination_port,
+        };
+        let (action, rule) = self.ask_rules(&query);
+        let is_followed = self.running.policy.helper_for(rule, &query) == Some(helper);
+        (action == Action::Allow && is_followed).then_some(rule)
+    }
+
+    /// The session in `slot`, which an expectation opened, decided again after a deploy: as its control session would be.
+    pub(crate) fn rematch_expected(&self, slot: u32) -> Option<Option<RuleId>> {
+        let asked = Asked::from_bits(self.table.bits_beside(slot));
+        self.ask_for_parent(&self.table.key(slot), asked, self.table.hot(slot).mark.kind())
+    }
+
+    /// The session in `slot` is the one that was expected.
+    fn settle_expected(&mut self, slot: u32, expected: Expected) {
+        let Expectation { helper, parent, asked, rule, .. } = expected.claim.expectation;
+        self.table.put_beside(slot, [parent.number(), u64::from(asked.bits())]);
+        let (hot, cold) = self.table.both(slot);
+        hot.mark = Mark::expected(helper);
+        // By name, though the policy in force may have no such rule any more.
+        cold.rule = expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule)));
+        self.expectations.use_up(expected.claim);
+        self.counters.helpers[helper.index()].used.add(1);
+    }
+
+    /// What was expected could not open; it goes on waiting.
+    fn give_back_expected(&self, expected: Expected) {
+        self.expectations.give_back(expected.claim);
+    }
+
+    /// The control session that announced the session in `slot`.
+    pub(crate) fn parent_of(&self, slot: u32) -> Option<SessionId> {
+        let is_expected = self.table.hot(slot).mark.is_expected();
+        is_expected.then(|| SessionId::from_number(self.table.parent_beside(slot)))
+    }
+}

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+mod checksums;
 mod deploy;
 mod lab;
 mod leftovers;
 mod lifecycle;
 mod observe;
+mod paths;
 mod ping;
 mod programs;
 mod refuse;

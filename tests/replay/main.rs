@@ -3,19 +3,24 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
 mod builders;
+mod checksums;
 mod deploy;
 mod expiry;
 mod icmp_errors;
 mod link;
 mod malformed;
 mod midstream;
+mod neighbours;
 mod reject;
 mod rules;
+mod sctp;
 mod sessions;
 mod tcp;
 mod tcp_close;
 mod time;
 mod timeouts;
+mod tunnels;
+mod udp;
 mod vocabulary;
 mod workers;
 

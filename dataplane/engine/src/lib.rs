@@ -11,6 +11,8 @@
 
 pub mod counters;
 pub mod flow;
+mod look;
+mod one_sided;
 pub mod packet;
 mod pipeline;
 pub mod policy;
@@ -24,5 +26,7 @@ pub mod steer;
 pub mod time;
 mod upkeep;
 
+pub use look::{Known, Prospect};
+pub use one_sided::{Evidence, OneSidedPrefix};
 pub use pipeline::{Config, Engine, Running};
 pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};

@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
+use crate::one_sided::OneSided;
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
-use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
+use crate::policy::{
+    Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode, TcpWindowMode,
+};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
@@ -22,7 +25,7 @@ use crate::respond;
 use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::{Plot, Tombstones};
 use crate::session::wheel::Wheel;
-use crate::session::{State, query, tcp};
+use crate::session::{State, TimeoutKey, query, tcp};
 use crate::steer;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
@@ -69,6 +72,11 @@ pub struct Engine {
     pub(crate) wheel: Wheel,
     pub(crate) tombstones: Tombstones,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) one_sided: OneSided,
+    /// When the appliance started; `None`: long ago.
+    started: Option<Instant>,
+    /// Until then sessions are picked up in midstream, and windows only logged ([`crate::policy::Inspection::grace_ms`]).
+    grace_until: Instant,
 }
 
 impl Engine {
@@ -77,7 +85,21 @@ impl Engine {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
-        Self { config, running, table, wheel, tombstones, counters: Arc::new(Counters::default()) }
+        let one_sided = OneSided::new(config.secret);
+        let counters = Arc::new(Counters::default());
+        let (started, grace_until) = (None, Instant::ZERO);
+        Self { config, running, table, wheel, tombstones, counters, one_sided, started, grace_until }
+    }
+
+    /// Says when the appliance started: sessions that run through it have their grace from then on.
+    pub fn set_started(&mut self, started: Instant) {
+        self.started = Some(started);
+        self.reckon_grace();
+    }
+
+    fn reckon_grace(&mut self) {
+        let span = Duration::from_millis(self.running.policy.ruleset.inspection.grace_ms.into());
+        self.grace_until = self.started.map_or(Instant::ZERO, |started| started + span);
     }
 
     /// Its counters, for whoever wants to read them, on any thread.
@@ -98,7 +120,9 @@ impl Engine {
     /// Switches to another policy; the old one goes back to the caller, to be freed elsewhere. Live sessions are
     /// decided again on their next packet where the policy says `rematch`.
     pub fn set_policy(&mut self, running: Running) -> Running {
-        core::mem::replace(&mut self.running, running)
+        let old = core::mem::replace(&mut self.running, running);
+        self.reckon_grace();
+        old
     }
 
     /// Inspects a frame that arrived on `port`: `facts` are what [`crate::packet::parse`] found in it, `head` its
@@ -114,6 +138,7 @@ impl Engine {
         let verdict = self.decide(now, port, facts, head, out);
         self.counters.reason(verdict.reason).add(1);
         if verdict.reason.is_drop() {
+            self.notice_packet(now, port, facts, verdict.reason);
             let log = self.running.policy.logs_drops(verdict.rule);
             let packet = self.record(now, port, facts, verdict);
             out.event(Event::Drop { packet, log });
@@ -281,10 +306,15 @@ impl Engine {
         }
         let is_tcp = facts.protocol == protocol::TCP;
         let moved = if is_tcp {
-            let mode = self.running.policy.ruleset.inspection.tcp_window;
             let segment = segment_of(facts, head);
             let (hot, _) = self.table.both(slot);
-            match tcp::track(&mut hot.peers, port.index(), &segment, mode) {
+            let mode = hot.tcp_window();
+            let mut outcome = tcp::track(&mut hot.peers, port.index(), &segment, mode);
+            if outcome == tcp::Outcome::Drop(Reason::TcpOutOfWindow) && now < self.grace_until {
+                // What is refused has changed nothing.
+                outcome = tcp::track(&mut hot.peers, port.index(), &segment, TcpWindowMode::Log);
+            }
+            match outcome {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
                 tcp::Outcome::Suspect => {
                     let state = tcp::state_of(&hot.peers);
@@ -315,7 +345,7 @@ impl Engine {
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
     fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
-        if hot.probes() > 0 {
+        if hot.is_asked() {
             if !hot.answer(port) && hot.state == state {
                 return;
             }
@@ -330,7 +360,7 @@ impl Engine {
         let class = ProtocolClass::of(protocol);
         self.counters.sessions(class, was).sub(1);
         self.counters.sessions(class, state).add(1);
-        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts);
+        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts());
         if state.timeout_ms(protocol, timeouts) < was.timeout_ms(protocol, timeouts) {
             // The timer is filed for later than the new state allows. A longer timeout is found out when it fires.
             self.wheel.remove(&mut self.table.timers(), slot);
@@ -355,9 +385,8 @@ impl Engine {
         over: Option<u32>,
         out: &mut Outbox,
     ) -> Verdict {
-        let picks_up = self.running.policy.ruleset.inspection.midstream == MidstreamMode::Pickup;
         if let Some(reason) = cannot_open(facts)
-            && !(picks_up && is_midstream(facts))
+            && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
             return self.unknown(port, reason, key, hashed);
         }
@@ -379,9 +408,10 @@ impl Engine {
         let (generation, timeouts, rule_key) =
             (policy.generation, policy.timeouts_of(rule), policy.key(rule));
         let log = policy.logs_sessions(rule);
+        let tcp_window = policy.tcp_window(query.from);
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
-        hot.timeouts = timeouts;
+        hot.set_terms(timeouts, tcp_window);
         cold.rule = rule_key;
         cold.count(port, facts.wire_len);
         self.learn_link(slot, port, facts, head);
@@ -393,6 +423,17 @@ impl Engine {
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
+    /// Whether a session that nobody saw begin may be picked up by this packet, if the rules allow it: by the zone of
+    /// its source.
+    fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
+        let policy = &self.running.policy;
+        let zone = facts
+            .addresses
+            .source()
+            .and_then(|source| policy.zones.place(port, facts.vlan.outer(), source).zone());
+        policy.midstream(zone) == MidstreamMode::Pickup || now < self.grace_until
+    }
+
     /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
     fn learn_link(&mut self, slot: u32, port: Port, facts: &Facts, head: &[u8]) {
         let is_told = facts.protocol == protocol::TCP && self.timeouts_of(slot).on_expiry != OnExpiry::Silent;
@@ -402,7 +443,7 @@ impl Engine {
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&mut self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+    fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
         let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
@@ -411,7 +452,7 @@ impl Engine {
         }
         let rule = self.running.policy.by_key(tombstone.rule);
         if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again.add(1);
+            counts.spoke_again(TimeoutKey::of(tombstone.state, key.protocol));
         }
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
@@ -530,13 +571,11 @@ impl Engine {
         let policy = Arc::clone(&self.running.policy);
         let old = self.table.cold(slot).rule;
         let by_name = policy.by_key(old);
-        let on_deploy = by_name
-            .and_then(|rule| policy.rule(rule).sessions_on_deploy)
-            .unwrap_or(policy.ruleset.inspection.sessions_on_deploy);
-        let (rule, key) = match on_deploy {
+        let query = self.original_query(&policy, slot);
+        let (rule, key) = match policy.on_deploy(by_name) {
             OnDeploy::Keep => (by_name, old),
             OnDeploy::Rematch => {
-                let (action, rule) = self.ask_rules(&self.original_query(slot));
+                let (action, rule) = self.ask_rules(&query);
                 if action != Action::Allow {
                     return false;
                 }
@@ -545,13 +584,13 @@ impl Engine {
         };
         let (hot, cold) = self.table.both(slot);
         hot.policy = policy.generation;
-        hot.timeouts = policy.timeouts_of(rule);
+        hot.set_terms(policy.timeouts_of(rule), policy.tcp_window(query.from));
         cold.rule = key;
         true
     }
 
-    /// What the rules were asked when the session's first packet came.
-    fn original_query(&self, slot: u32) -> Query {
+    /// What the rules of `policy` are asked about the session's first packet.
+    pub(crate) fn original_query(&self, policy: &Policy, slot: u32) -> Query {
         let from = self.table.hot(slot).from();
         let key = self.table.key(slot);
         let tuple = key.five_tuple(from);
@@ -560,7 +599,7 @@ impl Engine {
             (protocol::ICMP, true) | (protocol::ICMPV6, false)
         );
         let selector = if is_icmp { tuple.destination_port << 8 } else { tuple.destination_port };
-        let (zones, vlan) = (&self.running.policy.zones, key.vlan.outer());
+        let (zones, vlan) = (&policy.zones, key.vlan.outer());
         Query {
             from: zones.place(from, vlan, tuple.source).zone(),
             to: zones.place(from.other(), vlan, tuple.destination).zone(),

@@ -62,6 +62,26 @@ impl Policy {
         rule.map_or_else(TimeoutsId::default, |rule| self.rule(rule).timeouts)
     }
 
+    /// How strictly the windows of a TCP session are held whose opener is in `zone`.
+    pub fn tcp_window(&self, zone: Option<ZoneId>) -> TcpWindowMode {
+        self.zone(zone).and_then(|zone| zone.tcp_window).unwrap_or(self.ruleset.inspection.tcp_window)
+    }
+
+    /// What becomes of a TCP packet from `zone` of a session that nobody saw begin.
+    pub fn midstream(&self, zone: Option<ZoneId>) -> MidstreamMode {
+        self.zone(zone).and_then(|zone| zone.midstream).unwrap_or(self.ruleset.inspection.midstream)
+    }
+
+    fn zone(&self, zone: Option<ZoneId>) -> Option<&Zone> {
+        self.ruleset.zones.get(usize::from(zone?.0))
+    }
+
+    /// What becomes of live sessions of `rule` that this policy would not allow.
+    pub fn on_deploy(&self, rule: Option<RuleId>) -> OnDeploy {
+        rule.and_then(|rule| self.rule(rule).sessions_on_deploy)
+            .unwrap_or(self.ruleset.inspection.sessions_on_deploy)
+    }
+
     /// The timeouts of that number.
     pub fn timeouts(&self, id: TimeoutsId) -> &Timeouts {
         &self.ruleset.timeouts[usize::from(id.0)]

@@ -10,6 +10,7 @@ mod lab;
 mod leftovers;
 mod lifecycle;
 mod observe;
+mod operators;
 mod ping;
 mod programs;
 mod refuse;

@@ -16,13 +16,15 @@ mod request;
 mod words;
 
 pub use answer::{
-    Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop, Drops, Ended, Fault, FaultKind,
-    FiveTuple, Link, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
-    SessionCount, SessionPage, SessionsByState, Status, WorkerStatus,
+    Asymmetric, AsymmetricPrefix, Counters, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop,
+    Drops, DryRun, DryRunRule, DryRunSample, Ended, EndedSession, EvidenceCount, Fault, FaultKind, FiveTuple,
+    Link, LiveExplanation, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
+    SessionCount, SessionPage, SessionsByState, Status, TimeoutOfRule, WorkerStatus,
 };
 pub use client::{Client, ClientError};
 pub use request::{
-    Deploy, DropFilter, DropPageQuery, ListDrops, ListSessions, Request, SessionFilter, SessionPageQuery,
+    Deploy, DropFilter, DropPageQuery, Explain, ListDrops, ListSessions, Request, SessionFilter,
+    SessionPageQuery,
 };
 pub use words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState, WordError};
 

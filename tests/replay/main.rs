@@ -5,6 +5,7 @@
 mod builders;
 mod deploy;
 mod expiry;
+mod fragments;
 mod icmp_errors;
 mod link;
 mod malformed;

@@ -15,7 +15,6 @@ const NOT_YET: &[(&[&str], Which)] = &[
     (&["rules", "*", "limits"], Which::All),
     (&["services", "*", "*", "helper"], Which::All),
     (&["rules", "*", "service", "*", "helper"], Which::All),
-    (&["inspection", "fragments"], Which::AllBut("drop")),
 ];
 
 /// Which values of a key are not built.

@@ -107,7 +107,6 @@ fn what_is_not_built_is_named_and_refused() {
         "services.helper: ftp",
         "rules.syn_proxy: auto",
         "rules.limits",
-        "inspection.fragments: reassemble",
         "protections.syn_flood",
         "protections.port_scan",
     ];

@@ -19,6 +19,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
 
+    /// Writes a gauge; only the owning worker may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// Takes away, for gauges; only the owning worker may.
     pub fn sub(&self, less: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_sub(less), Relaxed);
@@ -85,6 +90,10 @@ pub struct Counters {
     pub opened: Count,
     /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
     pub suspicious: [Count; Port::ALL.len()],
+    /// Datagrams of which not all fragments have come, those of which nothing passes among them.
+    pub datagrams: Count,
+    /// Fragments that are held until their datagram is whole.
+    pub fragments_held: Count,
 }
 
 impl Default for Counters {
@@ -94,6 +103,8 @@ impl Default for Counters {
             sessions: core::array::from_fn(|_| core::array::from_fn(|_| Count::default())),
             opened: Count::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
+            datagrams: Count::default(),
+            fragments_held: Count::default(),
         }
     }
 }

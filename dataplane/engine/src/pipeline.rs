@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
+use crate::fragment::Fragments;
 use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
@@ -68,6 +69,7 @@ pub struct Engine {
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
     pub(crate) tombstones: Tombstones,
+    pub(crate) fragments: Fragments,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -77,7 +79,9 @@ impl Engine {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
-        Self { config, running, table, wheel, tombstones, counters: Arc::new(Counters::default()) }
+        let fragments = Fragments::new(config.secret);
+        let counters = Arc::new(Counters::default());
+        Self { config, running, table, wheel, tombstones, fragments, counters }
     }
 
     /// Its counters, for whoever wants to read them, on any thread.
@@ -102,7 +106,8 @@ impl Engine {
     }
 
     /// Inspects a frame that arrived on `port`: `facts` are what [`crate::packet::parse`] found in it, `head` its
-    /// bytes (or the first of them, as for `parse`).
+    /// bytes (or the first of them, as for `parse`). Fragments are for [`Engine::collect`]: who keeps no frames drops them
+    /// here.
     pub fn inspect(
         &mut self,
         now: Instant,
@@ -112,13 +117,26 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         let verdict = self.decide(now, port, facts, head, out);
-        self.counters.reason(verdict.reason).add(1);
+        self.report(now, port, facts, verdict, 1, out);
+        verdict
+    }
+
+    /// Counts the verdict on so many frames, and tells of it if they are dropped.
+    pub(crate) fn report(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        verdict: Verdict,
+        frames: u64,
+        out: &mut Outbox,
+    ) {
+        self.counters.reason(verdict.reason).add(frames);
         if verdict.reason.is_drop() {
             let log = self.running.policy.logs_drops(verdict.rule);
             let packet = self.record(now, port, facts, verdict);
             out.event(Event::Drop { packet, log });
         }
-        verdict
     }
 
     /// The order of inspection: malformed, link layer, source address, fragment, session, rules.
@@ -141,6 +159,18 @@ impl Engine {
         if facts.fragment.is_some() {
             return Verdict::of(Reason::Fragment);
         }
+        self.decide_packet(now, port, facts, head, out)
+    }
+
+    /// A whole IP packet whose source may speak: by its session, or by the rules.
+    pub(crate) fn decide_packet(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
         let Some(key) = FlowKey::of(facts, port) else { return Verdict::of(Reason::IpTruncated) };
         if facts.is_icmp()
             && let Some(verdict) = self.judge_icmp(now, port, facts, head, out)

@@ -25,13 +25,15 @@ pub const fn queue_of_entry(entry: u16, workers: u16) -> u16 {
 
 /// The worker, of `workers` (1 to 128), that owns the packet with these facts; `head` as for [`packet::parse`].
 ///
-/// Fragments go by their addresses alone, because later ones have no ports. An ICMP error goes where the packet that
+/// Fragments go by their addresses alone, because later ones have no ports; what they make up together is asked for again
+/// when it is whole. An ICMP error goes where the packet that
 /// it quotes belongs: to its session, whoever sends the error.
 pub fn owner(facts: &Facts, head: &[u8], workers: u16) -> u16 {
     if workers <= 1 {
         return 0;
     }
-    let about = if facts.is_icmp_error() { packet::quoted(head, facts) } else { None };
+    let is_error = facts.fragment.is_none() && facts.is_icmp_error();
+    let about = if is_error { packet::quoted(head, facts) } else { None };
     queue_of_entry(toeplitz(folded(about.as_ref().unwrap_or(facts))), workers)
 }
 

@@ -7,14 +7,17 @@
 //!
 //! That N does not show takes three things: sessions are numbered as they begin, over all engines; every engine has
 //! room for as many sessions as one alone; and the wheels of the engines turn in step, since a session whose timeout a
-//! deploy made shorter is found out when its timer moves down the wheel.
+//! deploy made shorter is found out when its timer moves down the wheel. And fragments wait on the first engine alone,
+//! since what makes room for what would otherwise depend on who else waits there; when a datagram is whole, the owner of
+//! its session judges it.
 
 use std::collections::HashMap;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use sekisho_engine::flow::HashSecret;
-use sekisho_engine::packet;
+use sekisho_engine::fragment::{self, Carried, Collected, Released, Shelf, Whole};
+use sekisho_engine::packet::{self, Facts};
 use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
@@ -31,6 +34,9 @@ const SECRET: HashSecret =
 
 /// One call of an engine makes no more than this.
 const OUTBOX_MAX: usize = 4096;
+
+/// The engine on which fragments wait.
+const COLLECTOR: usize = 0;
 
 /// A number of a session of its own, from 1 in the order in which sessions begin.
 pub type SessionNumber = u64;
@@ -53,9 +59,16 @@ impl Decision {
     }
 }
 
-/// What happened beside verdicts.
+/// What happened beside verdicts on the frame at hand.
 #[derive(Debug)]
 pub enum Happening {
+    /// A frame that was held leaves, or is dropped.
+    Settled {
+        /// Its number.
+        frame: u64,
+        /// What became of it.
+        decision: Decision,
+    },
     /// A session ended.
     Ended {
         /// Its number.
@@ -75,6 +88,9 @@ pub struct Simulation {
     policy: Arc<Policy>,
     names: RuleNames,
     outbox: Outbox,
+    /// Numbers of the frames that are held.
+    shelf: Shelf<u64>,
+    whole: Whole,
     /// Numbers of all sessions, those that ended too: a late packet is told which one it came too late for.
     numbers: HashMap<SessionId, SessionNumber>,
     sessions_begun: SessionNumber,
@@ -98,6 +114,8 @@ impl Simulation {
             policy,
             names,
             outbox: Outbox::new(OUTBOX_MAX, OUTBOX_MAX),
+            shelf: Shelf::new(),
+            whole: Whole::default(),
             numbers: HashMap::new(),
             sessions_begun: 0,
             happened: Vec::new(),
@@ -183,18 +201,72 @@ impl Simulation {
     }
 
     /// Has the engine that owns it inspect a frame that arrives now on `port`: `bytes` of it, `wire_len` on the wire.
-    pub fn inspect(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Decision {
+    /// `None` if it is held: what becomes of `frame`, its number, is told among what happens, now or later.
+    pub fn inspect(&mut self, frame: u64, port: Port, bytes: &[u8], wire_len: usize) -> Option<Decision> {
         let facts = packet::parse(bytes, wire_len);
+        if facts.fragment.is_some() {
+            return self.collect(frame, port, &facts, bytes);
+        }
+        let engine = self.owner(&facts, bytes);
+        let verdict = self.engines[engine].inspect(self.now, port, &facts, bytes, &mut self.outbox);
+        Some(self.decided(verdict))
+    }
+
+    fn collect(&mut self, frame: u64, port: Port, facts: &Facts, bytes: &[u8]) -> Option<Decision> {
+        let sum = facts.fragment.and_then(|piece| {
+            let at = usize::from(piece.at);
+            bytes.get(at..at + usize::from(piece.len)).map(fragment::sum)
+        });
+        let carried = Carried { sum, fits: true };
+        let collector = &mut self.engines[COLLECTOR];
+        let collected = collector.collect(self.now, port, facts, bytes, carried, &mut self.outbox);
+        let datagram = match collected {
+            Collected::Judged(verdict) => return Some(self.decided(verdict)),
+            Collected::Held(datagram) | Collected::Whole(datagram) => datagram,
+        };
+        // First what goes: its place may be the one that this frame comes to.
+        let happened = self.empty_outbox();
+        self.happened.extend(happened);
+        let kept = self.shelf.put(datagram, frame);
+        debug_assert!(kept.is_ok(), "the engine holds no more than there is room for");
+        if collected == Collected::Whole(datagram) {
+            let mut whole = core::mem::take(&mut self.whole);
+            self.engines[COLLECTOR].take_whole(datagram, &mut whole);
+            let owner = self.owner(&whole.facts, &whole.head);
+            let verdict = self.engines[owner].judge_whole(self.now, &whole, &mut self.outbox);
+            self.begin_sessions();
+            let decision = self.decision(verdict);
+            self.happened
+                .extend(self.shelf.take(datagram).map(|frame| Happening::Settled { frame, decision }));
+            let happened = self.empty_outbox();
+            self.happened.extend(happened);
+            self.whole = whole;
+        }
+        None
+    }
+
+    /// The number of the engine that owns the packet. Nothing is due any more, but its wheel has to know what time it is
+    /// before a timer is filed.
+    fn owner(&mut self, facts: &Facts, head: &[u8]) -> usize {
         let workers = u16::try_from(self.engines.len()).unwrap_or(u16::MAX);
-        let engine = &mut self.engines[usize::from(steer::owner(&facts, bytes, workers))];
-        // Nothing is due any more, but the wheel has to know what time it is before a timer is filed.
-        engine.expire(self.now, 1, &mut self.outbox);
-        let verdict = engine.inspect(self.now, port, &facts, bytes, &mut self.outbox);
+        let owner = usize::from(steer::owner(facts, head, workers));
+        self.engines[owner].expire(self.now, 1, &mut self.outbox);
+        owner
+    }
+
+    fn decided(&mut self, verdict: Verdict) -> Decision {
         self.begin_sessions();
         let decision = self.decision(verdict);
         let happened = self.empty_outbox();
         self.happened.extend(happened);
         decision
+    }
+
+    /// Nothing comes any more: what is held is dropped.
+    pub fn finish(&mut self) {
+        self.engines[COLLECTOR].end_fragments(self.now, &mut self.outbox);
+        let happened = self.empty_outbox();
+        self.happened.extend(happened);
     }
 
     fn decision(&self, Verdict { reason, rule, session }: Verdict) -> Decision {
@@ -211,10 +283,14 @@ impl Simulation {
         }
     }
 
-    /// What an engine left in the outbox: ends of sessions, then frames.
+    /// What an engine left in the outbox: frames that go, ends of sessions, then frames of its own.
     fn empty_outbox(&mut self) -> Vec<Happening> {
         debug_assert_eq!(self.outbox.events_lost + self.outbox.frames_lost, 0, "one call fits the outbox");
         let mut happened = Vec::new();
+        for Released { datagram, reason } in self.outbox.released.drain(..) {
+            let decision = Decision { reason, rule: None, session: None };
+            happened.extend(self.shelf.take(datagram).map(|frame| Happening::Settled { frame, decision }));
+        }
         for event in self.outbox.events.drain(..) {
             if let Event::SessionEnd { session, reason, .. } = event
                 && let Some(session) = self.numbers.get(&session.id).copied()
@@ -240,10 +316,10 @@ impl Simulation {
 fn rank(happened: &[Happening]) -> (SessionNumber, Vec<(Port, &[u8])>) {
     let ended = happened.iter().find_map(|happening| match happening {
         Happening::Ended { session, .. } => Some(*session),
-        Happening::Sent(_) => None,
+        Happening::Sent(_) | Happening::Settled { .. } => None,
     });
     let frames = happened.iter().filter_map(|happening| match happening {
-        Happening::Ended { .. } => None,
+        Happening::Ended { .. } | Happening::Settled { .. } => None,
         Happening::Sent(frame) => Some((frame.port, frame.bytes())),
     });
     (ended.unwrap_or(SessionNumber::MAX), frames.collect())

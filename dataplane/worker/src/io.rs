@@ -40,8 +40,14 @@ pub trait PacketIo {
     /// Its whole length on the wire, without FCS.
     fn wire_len(&self, place: usize) -> usize;
 
+    /// The sum of `len` of its bytes from `at` on ([`sekisho_engine::fragment::Sum`]); `None` if they are not all there.
+    fn sum(&self, place: usize, at: usize, len: usize) -> Option<u16>;
+
     /// Queues the frame at `place` to leave by `port`.
     fn forward(&mut self, place: usize, port: Port);
+
+    /// Queues a frame that was taken out to leave by `port`.
+    fn depart(&mut self, packet: Self::Packet, port: Port);
 
     /// Takes the frame at `place` out of the batch.
     fn take(&mut self, place: usize) -> Option<Self::Packet>;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use arrayvec::ArrayVec;
+use sekisho_engine::fragment;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 
@@ -67,8 +68,16 @@ impl PacketIo for MemoryIo {
         self.head(place).len()
     }
 
+    fn sum(&self, place: usize, at: usize, len: usize) -> Option<u16> {
+        self.head(place).get(at..at + len).map(fragment::sum)
+    }
+
     fn forward(&mut self, place: usize, port: Port) {
         self.leaving[port.index()].extend(self.batch[place].take());
+    }
+
+    fn depart(&mut self, packet: Vec<u8>, port: Port) {
+        self.leaving[port.index()].push(packet);
     }
 
     fn take(&mut self, place: usize) -> Option<Vec<u8>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use sekisho_dpdk::{Burst, Clock, Eal, Mbuf, PacketPool, RxQueue, TxQueue};
+use sekisho_engine::fragment::Sum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 use sekisho_worker::{PacketIo, Sent};
@@ -207,6 +208,18 @@ impl PacketIo for DpdkIo {
         self.batch.get(place).map_or(0, |packet| packet.total_len())
     }
 
+    fn sum(&self, place: usize, at: usize, len: usize) -> Option<u16> {
+        let (mut skip, mut left, mut sum) = (at, len, Sum::default());
+        for part in self.batch.get(place)?.segments() {
+            let from = skip.min(part.len());
+            let until = part.len().min(from + left);
+            sum.add(&part[from..until]);
+            skip -= from;
+            left -= until - from;
+        }
+        (left == 0).then(|| sum.finish())
+    }
+
     fn forward(&mut self, place: usize, port: Port) {
         let len = self.wire_len(place) as u64;
         if self.leaving[port.index()].burst.room() == 0 {
@@ -216,6 +229,10 @@ impl PacketIo for DpdkIo {
         if self.batch.move_to(place, &mut leaving.burst) {
             leaving.bytes += len;
         }
+    }
+
+    fn depart(&mut self, packet: Mbuf, port: Port) {
+        self.leave(port, packet);
     }
 
     fn take(&mut self, place: usize) -> Option<Mbuf> {

@@ -146,6 +146,10 @@ pub struct Fragment {
     pub more: bool,
     /// Identification, 16 bits in IPv4, 32 in IPv6.
     pub identification: u32,
+    /// Offset in the frame of what it carries of the datagram.
+    pub at: u16,
+    /// Bytes that it carries of the datagram.
+    pub len: u16,
 }
 
 /// What TCP tracking needs of a segment.
@@ -184,7 +188,8 @@ pub struct Facts {
     pub protocol: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// Set if the packet is a fragment; then only [`Facts::addresses`] and [`Facts::protocol`] are known.
+    /// Set if the packet is a fragment. What follows the IP headers is known of a first fragment only, which must hold
+    /// all headers; how long the whole is nobody knows yet.
     pub fragment: Option<Fragment>,
     /// TCP, UDP, SCTP: source port. ICMP and ICMPv6 queries: the identifier.
     pub source_port: u16,
@@ -290,6 +295,12 @@ pub fn parse(head: &[u8], wire_len: usize) -> Facts {
     let wire_len = wire_len.max(head.len());
     facts.fault = ethernet::parse(head, wire_len, &mut facts).err();
     facts
+}
+
+/// Parses the transport header of a datagram that came in fragments: `facts` are those of its first fragment, with the
+/// length of the whole, and `head` is what there is of that fragment.
+pub(crate) fn whole(head: &[u8], facts: &mut Facts) -> Result<(), Reason> {
+    transport::parse(head, facts)
 }
 
 /// Two bytes at `at`, network byte order.

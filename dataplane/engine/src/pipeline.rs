@@ -284,7 +284,8 @@ impl Engine {
             let mode = self.running.policy.ruleset.inspection.tcp_window;
             let segment = segment_of(facts, head);
             let (hot, _) = self.table.both(slot);
-            match tcp::track(&mut hot.peers, port.index(), &segment, mode) {
+            let opener = hot.from().index();
+            match tcp::track(&mut hot.peers, port.index(), opener, &segment, mode) {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
                 tcp::Outcome::Suspect => {
                     let state = tcp::state_of(&hot.peers);
@@ -293,7 +294,14 @@ impl Engine {
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
-                tcp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
+                tcp::Outcome::PassAttempt => {
+                    self.table.set_attempt(slot, tcp::Attempt::of(&segment));
+                    None
+                }
+                tcp::Outcome::Drop(reason) => {
+                    let restarted = self.restart(now, port, facts, head, slot, &segment, out);
+                    return restarted.unwrap_or(Verdict { reason, rule: None, session });
+                }
                 tcp::Outcome::Reopen => {
                     return self.first(now, port, facts, head, key, hashed, Some(slot), out);
                 }
@@ -313,7 +321,7 @@ impl Engine {
     }
 
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
-    fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
+    pub(crate) fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
         if hot.probes() > 0 {
             if !hot.answer(port) && hot.state == state {
@@ -375,6 +383,21 @@ impl Engine {
         let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
+        self.begin(now, port, facts, head, slot, rule, out)
+    }
+
+    /// The session in a slot that was just taken begins with a packet that arrived on `port`.
+    #[expect(clippy::too_many_arguments, reason = "the packet and all that is known of it")]
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        slot: u32,
+        rule: Option<RuleId>,
+        out: &mut Outbox,
+    ) -> Verdict {
         let policy = &self.running.policy;
         let (generation, timeouts, rule_key) =
             (policy.generation, policy.timeouts_of(rule), policy.key(rule));
@@ -421,7 +444,7 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn open(
+    pub(crate) fn open(
         &mut self,
         now: Instant,
         port: Port,
@@ -496,7 +519,7 @@ impl Engine {
         })
     }
 
-    fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
+    pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
         let policy = &self.running.policy;
         match policy.classifier.classify(query) {
             Some(rule) => {
@@ -551,7 +574,7 @@ impl Engine {
     }
 
     /// What the rules were asked when the session's first packet came.
-    fn original_query(&self, slot: u32) -> Query {
+    pub(crate) fn original_query(&self, slot: u32) -> Query {
         let from = self.table.hot(slot).from();
         let key = self.table.key(slot);
         let tuple = key.five_tuple(from);
@@ -596,13 +619,14 @@ fn is_midstream(facts: &Facts) -> bool {
 
 /// The segment with what its SYN negotiates.
 fn segment_of(facts: &Facts, head: &[u8]) -> tcp::Segment {
-    let at = usize::from(facts.transport_at);
-    let scale = if facts.tcp.flags & tcp_flags::SYN == 0 {
-        None
+    let options = if facts.tcp.flags & tcp_flags::SYN == 0 {
+        tcp::SynOptions::default()
     } else {
-        head.get(at + 20..at + usize::from(facts.tcp.header_len)).and_then(tcp::window_scale)
+        let at = usize::from(facts.transport_at);
+        let options = head.get(at + 20..at + usize::from(facts.tcp.header_len));
+        tcp::syn_options(facts.tcp.flags, options.unwrap_or_default())
     };
-    tcp::Segment { tcp: facts.tcp, scale }
+    tcp::Segment { tcp: facts.tcp, options }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub(crate) mod expiry;
 pub(crate) mod query;
 mod related;
+mod restart;
 pub mod table;
 pub mod tcp;
 pub(crate) mod tombstone;

@@ -449,9 +449,11 @@ impl Table {
         }
     }
 
-    /// Remembers a SYN in the midst of a session, which is not half-open.
+    /// Remembers a SYN in the midst of a session; not of one that is half-open, whose links are in use.
     pub(crate) fn set_attempt(&mut self, slot: u32, attempt: Option<tcp::Attempt>) {
-        debug_assert!(!self.hot[slot as usize].state.is_half_open(), "its links are in use");
+        if self.hot[slot as usize].state.is_half_open() {
+            return;
+        }
         let words = attempt.map(tcp::Attempt::words);
         self.cold[slot as usize].half_open =
             words.map_or_else(Links::default, |(first, second)| Links::between(first, second));

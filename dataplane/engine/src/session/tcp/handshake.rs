@@ -140,7 +140,7 @@ pub(super) fn syn(
     match state {
         // RFC 1122 section 4.2.2.13: a number above all that were used opens anew. One below may be a late duplicate of
         // the SYN that opened the session, or be taken for its time stamp (RFC 6191): the answer tells.
-        State::TimeWait if side == opener && is_old(sender, segment.tcp.sequence) => Outcome::PassAttempt,
+        State::TimeWait if is_old(sender, segment.tcp.sequence) => in_the_midst(side == opener),
         State::TimeWait | State::Reset => Outcome::Reopen,
         _ if is_opening && !sender.has(Peer::SYN) && !receiver.has(Peer::PICKED_UP) => {
             // Simultaneous open (RFC 9293 section 3.5), or the second half of a split handshake.
@@ -153,11 +153,15 @@ pub(super) fn syn(
             Outcome::Accept
         }
         _ if is_opening && is_same => {
-            let again = Peer::of_syn(segment, receiver.window());
+            // An attempt that waits in the other side's place has no window to give.
+            let window = if receiver.has(Peer::SYN) { receiver.window() } else { 0 };
+            let again = Peer::of_syn(segment, window);
             peers[side].repeat(again);
             settle_scales(peers);
             Outcome::Accept
         }
+        // The other side acknowledged it before its own SYN came through.
+        State::SynSent if segment.tcp.sequence.wrapping_add(1) == sender.acknowledged => Outcome::Pass,
         State::SynSent if !receiver.has(Peer::SYN) => {
             // Another attempt with a number of its own, or a duplicate of an older one (RFC 9293 section 3.5,
             // figure 8): the answer tells.
@@ -167,9 +171,12 @@ pub(super) fn syn(
         }
         State::SynSent | State::SynReceived => Outcome::Pass,
         // RFC 5961 section 4: the receiver answers with a challenge ACK, whatever the number; nothing moves.
-        _ if side == opener => Outcome::PassAttempt,
-        _ => Outcome::Pass,
+        _ => in_the_midst(side == opener),
     }
+}
+
+fn in_the_midst(is_of_opener: bool) -> Outcome {
+    if is_of_opener { Outcome::PassAttempt } else { Outcome::Pass }
 }
 
 /// While a SYN is unanswered: if `acknowledgement`, of the side of index `side`, speaks of the attempt that was set
@@ -195,8 +202,9 @@ pub(super) fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, sta
     if !receiver.has(Peer::SYN) {
         return Outcome::Drop(Reason::TcpHandshake);
     }
-    let is_retransmission =
-        is_old(sender, tcp.sequence.wrapping_add(1)) && lags(sender, receiver, tcp.acknowledgement);
+    let is_retransmission = sender.has(Peer::SYN)
+        && is_old(sender, tcp.sequence.wrapping_add(1))
+        && lags(sender, receiver, tcp.acknowledgement);
     match state {
         State::SynSent | State::SynReceived => {
             let answers = receiver.syn_acknowledged_by(tcp.acknowledgement)
@@ -206,6 +214,15 @@ pub(super) fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, sta
                 // Its receiver refuses it with a reset (RFC 9293 section 3.5.1); here it moves nothing.
                 return Outcome::Pass;
             }
+            answer(peers, side, segment);
+            Outcome::Accept
+        }
+        // A fast open server that has closed already, and whose SYN/ACK nobody has acknowledged yet.
+        State::HalfClosed | State::Closing
+            if is_retransmission
+                && !sender.has(Peer::SYN_ACKNOWLEDGED)
+                && tcp.sequence == sender.acknowledged =>
+        {
             answer(peers, side, segment);
             Outcome::Accept
         }
@@ -228,6 +245,11 @@ fn answer(peers: &mut [Peer; 2], side: usize, segment: &Segment) {
             false => peers[side] = peer,
         }
         settle_scales(peers);
+        // The SYN may have carried more than the window takes: that much is under way, whatever the window says.
+        let counted = u32::from(!receiver.has(Peer::SYN_ACKNOWLEDGED));
+        let carried = receiver.end.wrapping_sub(receiver.acknowledged).wrapping_sub(counted);
+        let window = peers[side].window().max(carried);
+        peers[side].set_window(window);
     }
     peers[1 - side].acknowledge(segment.tcp.acknowledgement, u32::from(segment.tcp.window));
 }

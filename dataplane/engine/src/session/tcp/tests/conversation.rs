@@ -250,7 +250,8 @@ impl Conversation {
         let lag = reference.lag(side) as i64;
         let acknowledges = [other, other, other - lag, other - lag / 2][dice.below(4) as usize] + near(dice);
         let (len, fin) = ([0, 1, 2, 1_460][dice.below(4) as usize], dice.once_in(6));
-        if reference.is_at_edge_of_syn(side, begin) {
+        let is_overfull = reference.is_overfull(0) || reference.is_overfull(1);
+        if is_overfull || reference.is_at_edge_of_syn(side, begin) {
             return;
         }
         let wanted = reference.judge(side, begin, len, fin, acknowledges);
@@ -273,8 +274,9 @@ impl Conversation {
         self.told.judged[wanted as usize] += 1;
         assert!(
             judged == wanted && (judged == Wanted::Accept || copy == peers),
-            "seed {}: {outcome:?} and not {wanted:?}: {side} sends {begin}+{len}, acknowledges {acknowledges}; {reference:?}",
-            self.seed
+            "seed {}: {outcome:?} and not {wanted:?}: {side} sends {begin}+{len}, acknowledges {acknowledges}; {peers:?}, {}",
+            self.seed,
+            reference.summary(side)
         );
     }
 

@@ -224,16 +224,18 @@ impl Endpoint {
     /// What its timer sends again: from the lowest number that is not acknowledged, or any hole above.
     fn again(&mut self, dice: &mut Dice) -> Option<Packet> {
         let mut from = self.acknowledged.max(1);
+        // Not what a SYN carried beyond the window that it did not know.
+        let limit = self.next.min(self.edge_max.max(from + 1));
         if dice.once_in(2) {
-            from += dice.below(self.next - from.min(self.next - 1));
+            from += dice.below(limit - from.min(limit - 1));
         }
         if self.manner.sack {
             while let Some((_, end)) = self.sacked.iter().find(|(begin, end)| *begin <= from && from < *end) {
                 from = *end;
             }
         }
-        let end = self.next.min(from + 1 + dice.below(self.manner.segment_max));
-        (from < self.next).then(|| self.data(dice, from, end))
+        let end = limit.min(from + 1 + dice.below(self.manner.segment_max));
+        (from < limit).then(|| self.data(dice, from, end))
     }
 
     /// What it answers at once.
@@ -257,13 +259,13 @@ impl Endpoint {
             let repeats = self.acknowledged == 0 && self.is_passive;
             return Some(if repeats { self.syn(false) } else { self.bare() });
         }
-        let Some(begin) = near(peer_isn, self.expected, tcp.sequence) else { return None };
+        let begin = near(peer_isn, self.expected, tcp.sequence)?;
         if packet.segment.is(RST) {
             self.is_dead |= begin == self.expected;
             let challenges = begin > self.expected && begin < self.offered;
             return challenges.then(|| self.bare());
         }
-        let Some(number) = near(self.isn, self.next, tcp.acknowledgement) else { return None };
+        let number = near(self.isn, self.next, tcp.acknowledgement)?;
         // RFC 5961 section 5.2.
         if number > self.next || number + self.window_max < self.acknowledged {
             return Some(self.bare());
@@ -278,14 +280,16 @@ impl Endpoint {
     /// The other end's SYN.
     fn meet(&mut self, packet: &Packet, dice: &mut Dice) -> Option<Packet> {
         let Segment { tcp, options } = &packet.segment;
-        if !packet.segment.is(SYN) || packet.segment.is(RST) || self.is_passive && packet.segment.is(ACK) {
-            return None;
-        }
         if packet.segment.is(ACK) {
             let number = u64::from(tcp.acknowledgement.wrapping_sub(self.isn));
-            if number == 0 || number > self.next {
+            if self.is_passive || number == 0 || number > self.next {
                 return None;
             }
+            // The refusal of its SYN.
+            self.is_dead |= packet.segment.is(RST);
+        }
+        if !packet.segment.is(SYN) || packet.segment.is(RST) {
+            return None;
         }
         self.peer_isn = Some(tcp.sequence);
         if let (Some(own), Some(other)) = (self.manner.scale, options.scale) {

@@ -98,6 +98,23 @@ impl Reference {
         self.sides[side].offers.iter().map(|(.., kept)| *kept).max().unwrap_or(0).min(most)
     }
 
+    /// What it knows, in a line.
+    pub(super) fn summary(&self, side: usize) -> String {
+        let bound = |side| (self.end(side), self.edge(side), self.window_max(side));
+        format!(
+            "sent, edge and window {:?}, of the other {:?}; last offers {:?}",
+            bound(side),
+            bound(1 - side),
+            &self.sides[1 - side].offers[self.sides[1 - side].offers.len().saturating_sub(4)..]
+        )
+    }
+
+    /// Whether the SYN of the other side carried more than the windows of `side` take: the tracker then knows more.
+    pub(super) fn is_overfull(&self, side: usize) -> bool {
+        let syns = self.sides[1 - side].sent.iter().filter(|(begin, _)| *begin == 0);
+        syns.map(|(_, end)| *end).max().unwrap_or(0) > self.window_max(side)
+    }
+
     /// How far below what the other side has sent an acknowledgement of `side` may lie.
     pub(super) fn lag(&self, side: usize) -> u64 {
         (2 * self.window_max(side)).max(66_000) + 1

@@ -60,7 +60,7 @@ const TABLE: [Row; 14] = [
         ["ppRRRR", "pddddd", "ppppdd", "ppppdd", "Addddd", "dddddd", "dddddd"],
         [TimeWait; 7]),
     (TimeWait, "other",
-        ["RRRRRR", "pddddd", "ppppdd", "ppppdd", "Addddd", "dddddd", "dddddd"],
+        ["ppRRRR", "pddddd", "ppppdd", "ppppdd", "Addddd", "dddddd", "dddddd"],
         [TimeWait; 7]),
     (Reset, "opener",
         ["RRRRRR", "pddddd", "ppppdd", "ppppdd", "pddddd", "dddddd", "dddddd"],

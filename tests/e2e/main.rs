@@ -9,6 +9,7 @@ mod deploy;
 mod lab;
 mod leftovers;
 mod lifecycle;
+mod linux;
 mod observe;
 mod ping;
 mod programs;

@@ -61,8 +61,8 @@ fn rfc5961_3_2_a_reset_counts_at_exactly_its_number() {
     for (above, counts, verdict) in [
         (0, true, Reason::Session),
         (1, false, Reason::Session),
-        (8192, false, Reason::Session),
-        (8193, false, Reason::TcpOutOfWindow),
+        (8193, false, Reason::Session),
+        (8194, false, Reason::TcpOutOfWindow),
         (-1, false, Reason::TcpOutOfWindow),
     ] {
         let (mut scene, mut web) = plain();

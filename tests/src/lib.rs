@@ -20,8 +20,10 @@ pub mod repo;
 pub mod scene;
 pub mod traffic;
 pub mod wait;
+pub mod wire;
 
 pub use appliance::{Appliance, Settings};
 pub use lab::{Lab, Namespace};
 pub use process::Running;
 pub use scene::{Scene, Tcp};
+pub use wire::Wire;

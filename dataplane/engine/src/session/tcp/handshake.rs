@@ -4,6 +4,9 @@ use super::{Outcome, Peer, SCALE_MAX, Segment, higher, is_old, lags};
 use crate::reason::Reason;
 use crate::session::State;
 
+/// Nobody sends more data than this in a SYN.
+const DATA_MAX: u32 = (1 << 11) - 1;
+
 impl Peer {
     /// A side as its SYN, or SYN and ACK, shows it; the other side's window, if known, bounds its data.
     pub(super) fn of_syn(segment: &Segment, other_window: u32) -> Self {
@@ -65,13 +68,12 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    const DATA_MAX: u32 = (1 << 11) - 1;
     const FAST_OPEN: u32 = 1 << 30;
 
     /// The attempt that `syn` makes; `None` when it carries more data than anybody sends in a SYN.
     pub(crate) fn of(syn: &Segment) -> Option<Self> {
         let tcp = &syn.tcp;
-        if tcp.data_len > Self::DATA_MAX {
+        if tcp.data_len > DATA_MAX {
             return None;
         }
         let scale = syn.options.scale.map_or(0, |scale| u32::from(scale.min(SCALE_MAX)) + 1);
@@ -93,7 +95,7 @@ impl Attempt {
     /// The side that made it.
     fn peer(self) -> Peer {
         let first = self.sequence.wrapping_add(1);
-        let (data_len, scale) = (self.packed >> 19 & Self::DATA_MAX, self.packed >> 15 & 0xf);
+        let (data_len, scale) = (self.packed >> 19 & DATA_MAX, self.packed >> 15 & 0xf);
         let end = first.wrapping_add(data_len);
         let window = (self.packed & 0x7fff) << 1 | 1;
         let shift = u8::try_from(scale.saturating_sub(1)).unwrap_or(0);
@@ -160,8 +162,13 @@ pub(super) fn syn(
             settle_scales(peers);
             Outcome::Accept
         }
-        // The other side acknowledged it before its own SYN came through.
-        State::SynSent if segment.tcp.sequence.wrapping_add(1) == sender.acknowledged => Outcome::Pass,
+        // The other side acknowledged it, and what it carried, before its own SYN came through.
+        State::SynSent
+            if sender.has(Peer::SYN_ACKNOWLEDGED)
+                && sender.acknowledged.wrapping_sub(segment.tcp.sequence).wrapping_sub(1) <= DATA_MAX =>
+        {
+            Outcome::Pass
+        }
         State::SynSent if !receiver.has(Peer::SYN) => {
             // Another attempt with a number of its own, or a duplicate of an older one (RFC 9293 section 3.5,
             // figure 8): the answer tells.

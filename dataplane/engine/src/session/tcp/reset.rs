@@ -38,7 +38,9 @@ pub(super) fn reset(
     let is_expected = tcp.sequence == sender.end
         || is_settled && tcp.sequence == sender.acknowledged
         || !is_settled && tcp.sequence == sender.acknowledged.wrapping_add(1);
-    let is_inside = !is_after(sender.acknowledged, tcp.sequence) && !is_after(tcp.sequence, sender.end_max);
+    // One more for the number behind a probe of a closed window.
+    let edge = sender.end_max.wrapping_add(1);
+    let is_inside = !is_after(sender.acknowledged, tcp.sequence) && !is_after(tcp.sequence, edge);
     let is_closing = (sender.flags | receiver.flags) & Peer::FIN != 0;
     // Who opens may refuse a stale SYN/ACK, by that one's number, whatever it is; who answers may not.
     let is_answering = receiver.has(Peer::SYN_ACKNOWLEDGED) && !is_settled;

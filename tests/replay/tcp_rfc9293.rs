@@ -278,3 +278,37 @@ fn rfc9293_3_4_numbers_wrap_everywhere() {
         }
     }
 }
+
+/// The same, and the other end has nobody for it any more: the refusal passes, and the old session is over.
+#[test]
+fn a_new_attempt_may_be_refused_where_the_end_was_missed() {
+    let (mut scene, mut web) = (lan_out(), web());
+    web.next = [1_000_000, 5_000_000];
+    web.opens(&mut scene, 1, "lan-out");
+    scene.lan(web.from_client(&segment(SYN, 400_000, 0))).follows(1);
+    scene.wan(web.from_server(&segment(RST | ACK, 0, 400_002))).drops(Reason::TcpOutOfWindow).of(1);
+    scene.wan(web.from_server(&segment(RST | ACK, 0, 400_001))).follows(1);
+    scene.ends(1, Reason::EndReset, scene.last_ms() + 10_000);
+    tick(&mut scene, 11_000);
+    scene.plays();
+}
+
+/// A late duplicate of the SYN does not reopen a session that was reset, but a SYN with a lower number may: the answer
+/// tells.
+#[test]
+fn after_a_reset_a_lower_number_reopens_when_it_is_answered() {
+    let (mut scene, mut web) = (lan_out(), web());
+    web.next = [1_000_000, 5_000_000];
+    web.opens(&mut scene, 1, "lan-out");
+    scene.wan(web.server(RST)).follows(1);
+    scene.lan(web.from_client(&segment(SYN, 1_000_000, 0))).follows(1);
+    let [client, server] = web.next;
+    scene.lan(web.from_client(&segment(ACK, client, server))).follows(1);
+    web.next = [500_000, 9_000_000];
+    scene.lan(web.client(SYN)).follows(1);
+    scene.wan(web.server(SYN | ACK)).opens(2, "lan-out");
+    scene.ends_with_it(1, Reason::EndReopened);
+    scene.lan(web.client(ACK)).follows(2);
+    scene.wan(web.server_says(b"again")).follows(2);
+    scene.plays();
+}

@@ -48,8 +48,6 @@ const DIFFERENCES: &[(&str, usize, bool, &str)] = &[
         true,
         "Linux forwards any acknowledgement that is too old and ignores it; its receiver would (RFC 5961 section 5.2).",
     ),
-    ("an exact reset", 5, true, "Nothing new comes from the end that has sent the reset."),
-    ("a reset after a FIN", 5, true, "The same."),
     (
         "a SYN refused",
         1,

@@ -2,7 +2,7 @@
 //!
 //! A SYN in the midst of a session moves nothing: it may be anybody's. When the other end has not forgotten the
 //! session it answers with a challenge ACK, the opener resets that (RFC 9293 section 3.5.1), and the session is over
-//! before the SYN comes again. When it has, it answers with a SYN/ACK that acknowledges exactly that SYN.
+//! before the SYN comes again. When it has, it answers with a SYN/ACK, or a reset, that acknowledges exactly that SYN.
 
 use super::{State, tcp};
 use crate::packet::{Facts, tcp_flags};
@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 impl Engine {
     /// A segment that does not fit the session in `slot`: if it answers a SYN that came in the midst of it, the
-    /// session is over and another begins, where the rules still allow its opener to.
+    /// session is over and another begins, where the rules still allow its opener to; or none, if it refuses it.
     #[cold]
     #[expect(clippy::too_many_arguments, reason = "the packet and all that is known of it")]
     pub(crate) fn restart(
@@ -29,11 +29,27 @@ impl Engine {
         out: &mut Outbox,
     ) -> Option<Verdict> {
         const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        const RST_ACK: u8 = tcp_flags::RST | tcp_flags::ACK;
         let opener = self.table.hot(slot).from();
-        if facts.tcp.flags & (SYN_ACK | tcp_flags::RST) != SYN_ACK || port == opener {
+        if facts.tcp.flags & tcp_flags::ACK == 0 || port == opener {
             return None;
         }
-        let peers = tcp::restart(self.table.attempt(slot)?, port.index(), segment)?;
+        let attempt = self.table.attempt(slot)?;
+        match facts.tcp.flags & (SYN_ACK | RST_ACK) {
+            SYN_ACK => {}
+            RST_ACK => {
+                let session = Some(self.table.id(slot));
+                let (hot, cold) = self.table.both(slot);
+                if !tcp::refuse(attempt, &mut hot.peers, port.index(), segment) {
+                    return None;
+                }
+                cold.count(port, facts.wire_len);
+                self.touch(now, port, slot, State::Reset);
+                return Some(Verdict { reason: Reason::Session, rule: None, session });
+            }
+            _ => return None,
+        }
+        let peers = tcp::restart(attempt, port.index(), segment)?;
         let (action, rule) = self.ask_rules(&self.original_query(slot));
         if action != Action::Allow {
             return None;

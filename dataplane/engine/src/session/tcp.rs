@@ -18,7 +18,7 @@ use crate::packet::{Tcp, tcp_flags};
 use crate::policy::TcpWindowMode;
 use crate::reason::Reason;
 
-pub(crate) use handshake::{Attempt, restart};
+pub(crate) use handshake::{Attempt, refuse, restart};
 pub(crate) use options::{SynOptions, syn_options};
 
 /// Acknowledgements may lag behind by this much even where windows are small.
@@ -237,10 +237,14 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
         (Fit::Outside, TcpWindowMode::Log) => true,
         (Fit::Outside, TcpWindowMode::Strict) => return Outcome::Drop(Reason::TcpOutOfWindow),
     };
-    if sender.flags & (Peer::FIN | Peer::RESET) != 0 && is_after(end, sender.end) {
-        // Nothing new comes after a FIN or a reset; the other side's segments may still be under way.
-        let was_reset = sender.has(Peer::RESET);
-        return Outcome::Drop(if was_reset { Reason::TcpClosed } else { Reason::TcpState });
+    if is_after(end, sender.end) {
+        if sender.has(Peer::FIN) {
+            return Outcome::Drop(Reason::TcpState);
+        }
+        if sender.has(Peer::RESET) {
+            // Its own reset has overtaken it.
+            return Outcome::Pass;
+        }
     }
     remember(peers, side, segment, end);
     match (suspect, state) {

@@ -115,6 +115,16 @@ impl Attempt {
     }
 }
 
+/// Whether `reset`, arriving on the port of index `side`, refuses `attempt`: then the session is over, of which it came in
+/// the midst, and so is everything on its five-tuple.
+pub(crate) fn refuse(attempt: Attempt, peers: &mut [Peer; 2], side: usize, reset: &Segment) -> bool {
+    let refuses = attempt.peer().syn_acknowledged_by(reset.tcp.acknowledgement);
+    if refuses {
+        peers[side].flags |= Peer::RESET;
+    }
+    refuses
+}
+
 /// The two sides of the session that begins when `syn_ack`, arriving on the port of index `side`, answers `attempt`;
 /// `None` when it does not.
 pub(crate) fn restart(attempt: Attempt, side: usize, syn_ack: &Segment) -> Option<[Peer; 2]> {
@@ -142,7 +152,9 @@ pub(super) fn syn(
     match state {
         // RFC 1122 section 4.2.2.13: a number above all that were used opens anew. One below may be a late duplicate of
         // the SYN that opened the session, or be taken for its time stamp (RFC 6191): the answer tells.
-        State::TimeWait if is_old(sender, segment.tcp.sequence) => in_the_midst(side == opener),
+        State::TimeWait | State::Reset if is_old(sender, segment.tcp.sequence.wrapping_add(1)) => {
+            in_the_midst(side == opener)
+        }
         State::TimeWait | State::Reset => Outcome::Reopen,
         _ if is_opening && !sender.has(Peer::SYN) && !receiver.has(Peer::PICKED_UP) => {
             // Simultaneous open (RFC 9293 section 3.5), or the second half of a split handshake.

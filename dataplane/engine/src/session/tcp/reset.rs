@@ -41,6 +41,9 @@ pub(super) fn reset(
     // One more for the number behind a probe of a closed window.
     let edge = sender.end_max.wrapping_add(1);
     let is_inside = !is_after(sender.acknowledged, tcp.sequence) && !is_after(tcp.sequence, edge);
+    // A closed end answers each segment that was under way with the number that this one acknowledged, which may have
+    // been overtaken. No receiver takes it.
+    let is_late = lags(receiver, sender, tcp.sequence);
     let is_closing = (sender.flags | receiver.flags) & Peer::FIN != 0;
     // Who opens may refuse a stale SYN/ACK, by that one's number, whatever it is; who answers may not.
     let is_answering = receiver.has(Peer::SYN_ACKNOWLEDGED) && !is_settled;
@@ -48,7 +51,7 @@ pub(super) fn reset(
         State::SynSent | State::SynReceived if !is_expected && !answers_syn && !is_answering => Outcome::Pass,
         // RFC 1337: nothing cuts the time to wait short.
         State::TimeWait if is_inside || mode == TcpWindowMode::Off => Outcome::Pass,
-        State::Reset if is_inside || is_expected => Outcome::Pass,
+        State::Reset if is_inside || is_expected || is_late => Outcome::Pass,
         State::Reset => Outcome::Drop(Reason::TcpClosed),
         _ if mode == TcpWindowMode::Off
             || answers_syn && state == State::SynReceived
@@ -57,7 +60,7 @@ pub(super) fn reset(
             peers[side].flags |= Peer::RESET;
             Outcome::Accept
         }
-        _ if is_inside => Outcome::Pass,
+        _ if is_inside || is_closing && is_late => Outcome::Pass,
         _ if mode == TcpWindowMode::Log => Outcome::Suspect,
         _ => Outcome::Drop(Reason::TcpOutOfWindow),
     }

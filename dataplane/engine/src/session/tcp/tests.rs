@@ -319,7 +319,9 @@ fn nothing_new_follows_a_fin() {
 #[test]
 fn after_a_reset_only_what_was_under_way_passes() {
     let mut wire = Wire::reset();
-    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 10), Outcome::Drop(Reason::TcpClosed));
+    assert_eq!(wire.send(CLIENT, ACK, 101, 501, 10), Outcome::Pass, "overtaken by the reset");
+    assert_eq!(wire.send(CLIENT, ACK, 50_000, 501, 10), Outcome::Drop(Reason::TcpOutOfWindow));
+    assert_eq!(wire.send(CLIENT, SYN | ACK, 7_000, 501, 0), Outcome::Drop(Reason::TcpClosed));
     assert_eq!(wire.send(SERVER, ACK, 501, 101, 10), Outcome::Pass);
     assert_eq!(wire.send(CLIENT, RST, 101, 0, 0), Outcome::Pass, "the reset again");
     assert_eq!(wire.state(), State::Reset);

@@ -30,6 +30,8 @@ struct Told {
     passed: u64,
     /// Dropped, and their receiver would not have read them either.
     unread: u64,
+    /// Conversations of which one end died and the other never heard of it.
+    stuck: u64,
     judged: [u64; 3],
     states: [u64; State::COUNT],
 }
@@ -43,6 +45,8 @@ struct Conversation {
     flying: BinaryHeap<Reverse<(u64, u64, usize, bool)>>,
     packets: Vec<Packet>,
     opener: usize,
+    has_reopened: bool,
+    attempt: Option<Attempt>,
     peers: Option<[Peer; 2]>,
     reference: Reference,
     told: Told,
@@ -110,6 +114,8 @@ impl Conversation {
             flying: BinaryHeap::new(),
             packets: Vec::new(),
             opener: 0,
+            has_reopened: false,
+            attempt: None,
             peers: None,
             reference: Reference::default(),
             told: Told::default(),
@@ -168,43 +174,72 @@ impl Conversation {
 
     /// A packet comes to the firewall.
     fn pass(&mut self, side: usize, packet: Packet) {
-        let mut counts = true;
-        match &mut self.peers {
-            None if packet.segment.is(SYN) && !packet.segment.is(ACK) => {
-                self.opener = side;
-                self.peers = Some(open(side, &packet.segment));
+        let is_first = packet.segment.is(SYN) && !packet.segment.is(ACK);
+        let Some(before) = self.peers else {
+            // Nothing else can come to the firewall before a SYN has passed it.
+            assert!(is_first, "seed {}: {packet:?}", self.seed);
+            (self.opener, self.peers) = (side, Some(open(side, &packet.segment)));
+            self.reference.record(side, &packet);
+            self.send(side, true, packet);
+            return;
+        };
+        let mut peers = before;
+        let outcome = track(&mut peers, side, self.opener, &packet.segment, STRICT);
+        self.peers = Some(peers);
+        match outcome {
+            Outcome::Accept => self.reference.record(side, &packet),
+            Outcome::Pass => {}
+            Outcome::PassAttempt => self.attempt = Attempt::of(&packet.segment),
+            Outcome::Drop(_) if self.answers_attempt(side, &packet.segment) => return,
+            // An end that does not know yet that it was refused tries again.
+            Outcome::Reopen if state_of(&before) == State::Reset => {
+                (self.opener, self.peers) = (side, Some(open(side, &packet.segment)));
+                (self.reference, self.has_reopened) = (Reference::default(), true);
+                self.reference.record(side, &packet);
             }
-            // What was sent before the firewall saw a SYN cannot be: it is of an end that died at once.
-            None => return,
-            Some(peers) => {
-                let before = *peers;
-                match track(peers, side, self.opener, &packet.segment, STRICT) {
-                    Outcome::Accept => {}
-                    Outcome::Pass | Outcome::PassAttempt => counts = false,
-                    outcome => {
-                        // What an end's own reset has overtaken is lost with it.
-                        let is_overtaken = state_of(&before) == State::Reset && self.ends[side].is_dead;
-                        assert!(
-                            is_overtaken || self.would_not_be_read(side, &packet.segment),
-                            "seed {}, at {}: {outcome:?} of {side}: {packet:?} in {before:?}, receiver {:?}",
-                            self.seed,
-                            self.now,
-                            self.ends[1 - side]
-                        );
-                        self.told.unread += 1;
-                        return;
-                    }
-                }
+            outcome => {
+                // What an end's own reset has overtaken is lost with it.
+                let was_reset = self.has_reopened || state_of(&before) == State::Reset;
+                let is_overtaken = was_reset && self.ends[side].is_dead;
+                assert!(
+                    is_overtaken || self.would_not_be_read(side, &packet.segment),
+                    "seed {}, at {}: {outcome:?} of {side}: {packet:?} in {before:?}, receiver {:?}",
+                    self.seed,
+                    self.now,
+                    self.ends[1 - side]
+                );
+                self.told.unread += 1;
+                return;
             }
         }
         self.told.passed += 1;
-        if counts {
-            self.reference.record(side, &packet);
-        }
         self.send(side, true, packet);
         if self.dice.once_in(4) {
             self.invent();
         }
+    }
+
+    /// As the engine has it: the answer to a SYN that came in the midst begins another session, or ends this one.
+    fn answers_attempt(&mut self, side: usize, segment: &Segment) -> bool {
+        let (Some(attempt), Some(peers)) = (self.attempt, &mut self.peers) else { return false };
+        if side == self.opener || !segment.is(ACK) {
+            return false;
+        }
+        let answered = match (segment.is(SYN), segment.is(RST)) {
+            (true, false) => match restart(attempt, side, segment) {
+                Some(restarted) => {
+                    (*peers, self.reference, self.has_reopened) = (restarted, Reference::default(), true);
+                    true
+                }
+                None => false,
+            },
+            (false, true) => refuse(attempt, peers, side, segment),
+            _ => false,
+        };
+        if answered {
+            self.send(side, true, Packet { segment: *segment, sack: Vec::new() });
+        }
+        answered
     }
 
     /// Whether the receiver of a dropped segment, as it is now, would throw it away and change nothing for it: a reset
@@ -287,7 +322,9 @@ impl Conversation {
         self.told.states[state as usize] += 1;
         let dead = self.ends.iter().filter(|end| end.is_dead).count();
         let closed = self.ends.iter().filter(|end| end.has_closed()).count();
+        // Whose other end died may wait for its own timers, when the reset that would tell it was lost for good.
         let is_done = self.ends.iter().all(Endpoint::is_quiet);
+        self.told.stuck += u64::from(!is_done);
         let fits = match (dead, closed) {
             (0, 2) => state == State::TimeWait,
             (0, 1) => state == State::HalfClosed,
@@ -295,7 +332,7 @@ impl Conversation {
             (2, _) => matches!(state, State::Reset | State::TimeWait),
             _ => true,
         };
-        assert!(is_done && fits, "seed {}: {state}, {:?}, {peers:?}", self.seed, self.ends);
+        assert!((is_done || dead == 1) && fits, "seed {}: {state}, {:?}, {peers:?}", self.seed, self.ends);
     }
 }
 
@@ -306,6 +343,7 @@ fn no_legal_packet_is_dropped() {
         let of_one = Conversation::new(seed).run();
         told.passed += of_one.passed;
         told.unread += of_one.unread;
+        told.stuck += of_one.stuck;
         for (sum, more) in told.judged.iter_mut().zip(of_one.judged) {
             *sum += more;
         }
@@ -316,6 +354,7 @@ fn no_legal_packet_is_dropped() {
     // The conversations say something, they end in every way, and inventions fall on both sides of each bound.
     assert!(told.passed > 100 * CONVERSATIONS, "{told:?}");
     assert!(told.unread < told.passed / 200, "{told:?}");
+    assert!(told.stuck < 3, "{told:?}");
     assert!(told.judged.iter().all(|count| *count > told.passed / 50), "{told:?}");
     for state in [State::Established, State::HalfClosed, State::TimeWait, State::Reset] {
         assert!(told.states[state as usize] > CONVERSATIONS / 50, "{state}: {told:?}");

@@ -63,10 +63,10 @@ const TABLE: [Row; 14] = [
         ["ppRRRR", "pddddd", "ppppdd", "ppppdd", "Addddd", "dddddd", "dddddd"],
         [TimeWait; 7]),
     (Reset, "opener",
-        ["RRRRRR", "pddddd", "ppppdd", "ppppdd", "pddddd", "dddddd", "dddddd"],
+        ["ppRRRR", "pddddd", "ppppdd", "ppppdd", "pdpddd", "pdpddd", "pdpddd"],
         [Reset; 7]),
     (Reset, "other",
-        ["RRRRRR", "pddddd", "ppppdd", "ppppdd", "pdpddd", "pdpddd", "pdpddd"],
+        ["ppRRRR", "pddddd", "ppppdd", "ppppdd", "pdpddd", "pdpddd", "pdpddd"],
         [Reset; 7]),
 ];
 

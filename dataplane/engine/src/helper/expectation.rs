@@ -267,7 +267,7 @@ impl Expectations {
     fn renew(&self, new: &Expectation, now_ms: u64, tag: u64, buckets: [usize; 2]) -> Option<Registered> {
         for (place, slot) in self.tagged(tag, buckets) {
             let Some((sequence, old)) = slot.read() else { continue };
-            if old.key != new.key || !slot.claim(sequence) {
+            if old.key != new.key || !self.claim_full(place, sequence) {
                 continue;
             }
             slot.write(new);
@@ -321,7 +321,10 @@ impl Expectations {
         let (tag, buckets) = self.place_of(key);
         for (place, slot) in self.tagged(tag, buckets) {
             let Some((sequence, expectation)) = slot.read() else { continue };
-            if expectation.key == *key && expectation.expires_ms > now.as_millis() && slot.claim(sequence) {
+            if expectation.key == *key
+                && expectation.expires_ms > now.as_millis()
+                && self.claim_full(place, sequence)
+            {
                 return Some(Claim { expectation, place, sequence });
             }
         }
@@ -348,7 +351,7 @@ impl Expectations {
             }
             return false;
         };
-        if !handle.is_of(sequence) || !slot.claim(sequence) {
+        if !handle.is_of(sequence) || !self.claim_full(handle.place(), sequence) {
             return false;
         }
         self.clear(handle.place(), sequence);
@@ -361,6 +364,21 @@ impl Expectations {
         read.is_some_and(|(sequence, expectation)| {
             handle.is_of(sequence) && expectation.expires_ms > now.as_millis()
         })
+    }
+
+    /// Takes a slot in which there is something, if nothing has changed in it since `sequence`. Its tag is looked at once it
+    /// is taken: one that was emptied after somebody saw its tag, and before its sequence was read, is free, and whoever
+    /// took it for full would empty it twice or write where nobody looks.
+    fn claim_full(&self, place: usize, sequence: u64) -> bool {
+        let slot = self.slot(place);
+        if !slot.claim(sequence) {
+            return false;
+        }
+        let is_full = self.buckets[place / WAYS].tags[place % WAYS].load(Acquire) != 0;
+        if !is_full {
+            slot.give_back(sequence);
+        }
+        is_full
     }
 
     fn slot(&self, place: usize) -> &Slot {
@@ -381,8 +399,7 @@ impl Expectations {
         if bucket.tags[way].load(Acquire) != 0
             && let Some((sequence, expectation)) = bucket.slots[way].read()
             && expectation.expires_ms <= now_ms
-            // A slot that was emptied meanwhile has another sequence.
-            && bucket.slots[way].claim(sequence)
+            && self.claim_full(number * WAYS + way, sequence)
         {
             self.clear(number * WAYS + way, sequence);
         }

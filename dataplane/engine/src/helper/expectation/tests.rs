@@ -208,3 +208,38 @@ proptest! {
         }
     }
 }
+
+/// One thread announces, and sweeps as it does, while another uses up: nothing is lost, and what is taken is counted
+/// right, or first packets are not asked about any more.
+#[test]
+fn a_slot_that_is_used_up_under_a_sweep_is_emptied_once() {
+    const ANNOUNCED: u16 = 60_000;
+    // Two buckets: every announcement sweeps both.
+    let table = Expectations::new(16, SECRET);
+    let (announced, seen) = (AtomicU32::new(0), AtomicU32::new(0));
+    let (mut kept, mut used) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..ANNOUNCED {
+                while u32::from(number) >= seen.load(SeqCst) + 4 {
+                    std::thread::yield_now();
+                }
+                let registered = table.register(&expectation(1024 + number, 9, 60_000), at(0));
+                kept += u32::from(registered.is_some());
+                announced.fetch_add(1, SeqCst);
+            }
+        });
+        scope.spawn(|| {
+            for number in 0..ANNOUNCED {
+                while announced.load(SeqCst) <= u32::from(number) {
+                    std::thread::yield_now();
+                }
+                let key = expectation(1024 + number, 9, 60_000).key;
+                used += u32::from(use_up(&table, &key, at(1)).is_some());
+                seen.fetch_add(1, SeqCst);
+            }
+        });
+    });
+    assert_eq!((kept, used), (u32::from(ANNOUNCED), u32::from(ANNOUNCED)));
+    assert_eq!(table.taken.load(SeqCst), 0);
+}

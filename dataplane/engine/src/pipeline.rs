@@ -531,17 +531,9 @@ impl Engine {
     }
 
     fn query_of(&self, port: Port, facts: &Facts) -> Option<Query> {
-        let (source, destination) = (facts.addresses.source()?, facts.addresses.destination()?);
-        let zones = &self.running.policy.zones;
-        let vlan = facts.vlan.outer();
-        Some(Query {
-            from: zones.place(port, vlan, source).zone(),
-            to: zones.place(port.other(), vlan, destination).zone(),
-            source,
-            destination,
-            protocol: facts.protocol,
-            selector: facts.selector(),
-        })
+        let ends = [facts.addresses.source()?, facts.addresses.destination()?];
+        let policy = &self.running.policy;
+        Some(policy.query(port, facts.vlan.outer(), ends, facts.protocol, facts.selector()))
     }
 
     pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
@@ -613,15 +605,8 @@ impl Engine {
             (protocol::ICMP, true) | (protocol::ICMPV6, false)
         );
         let selector = if is_icmp { tuple.destination_port << 8 } else { tuple.destination_port };
-        let (zones, vlan) = (&self.running.policy.zones, key.vlan.outer());
-        Query {
-            from: zones.place(from, vlan, tuple.source).zone(),
-            to: zones.place(from.other(), vlan, tuple.destination).zone(),
-            source: tuple.source,
-            destination: tuple.destination,
-            protocol: tuple.protocol,
-            selector,
-        }
+        let ends = [tuple.source, tuple.destination];
+        self.running.policy.query(from, key.vlan.outer(), ends, tuple.protocol, selector)
     }
 }
 

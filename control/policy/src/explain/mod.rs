@@ -130,14 +130,8 @@ pub struct StateTimeout {
 pub fn explain(loaded: &Loaded, query: &ExplainQuery) -> Explanation {
     let policy = Arc::new(loaded.compile(1, &mut RuleNames::default()));
     let (verdict, answer) = inspect(&policy, query);
-    let asked = Query {
-        from: policy.zones.place(query.from, query.vlan, query.source).zone(),
-        to: policy.zones.place(query.from.other(), query.vlan, query.destination).zone(),
-        source: query.source,
-        destination: query.destination,
-        protocol: query.protocol,
-        selector: query.selector,
-    };
+    let ends = [query.source, query.destination];
+    let asked = policy.query(query.from, query.vlan, ends, query.protocol, query.selector);
     let came_to_rules = came_to_rules(verdict);
     let rules = if came_to_rules { steps(loaded, &policy, &asked) } else { Vec::new() };
     let decided_by = match rules.last() {

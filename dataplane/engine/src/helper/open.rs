@@ -5,7 +5,7 @@ use super::expectation::{Asked, Claim, Expectation};
 use crate::flow::FlowKey;
 use crate::packet::Facts;
 use crate::pipeline::Engine;
-use crate::policy::{Action, OnDeploy, Query, RuleId};
+use crate::policy::{Action, OnDeploy, RuleId};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
@@ -62,7 +62,7 @@ impl Engine {
             self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
-            self.give_back_expected(expected);
+            self.expectations.give_back(expected.claim);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.settle_expected(slot, expected);
@@ -84,17 +84,10 @@ impl Engine {
     /// followed by `helper`.
     fn ask_for_parent(&self, key: &FlowKey, asked: Asked, helper: super::Helper) -> Option<Option<RuleId>> {
         let tuple = key.five_tuple(asked.from);
-        let (zones, vlan) = (&self.running.policy.zones, key.vlan.outer());
-        let query = Query {
-            from: zones.place(asked.from, vlan, tuple.source).zone(),
-            to: zones.place(asked.from.other(), vlan, tuple.destination).zone(),
-            source: tuple.source,
-            destination: tuple.destination,
-            protocol: asked.protocol,
-            selector: asked.destination_port,
-        };
+        let (policy, ends) = (&self.running.policy, [tuple.source, tuple.destination]);
+        let query = policy.query(asked.from, key.vlan.outer(), ends, asked.protocol, asked.destination_port);
         let (action, rule) = self.ask_rules(&query);
-        let is_followed = self.running.policy.helper_for(rule, &query) == Some(helper);
+        let is_followed = policy.helper_for(rule, &query) == Some(helper);
         (action == Action::Allow && is_followed).then_some(rule)
     }
 
@@ -114,11 +107,6 @@ impl Engine {
         cold.rule = expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule)));
         self.expectations.use_up(expected.claim);
         self.counters.helpers[helper.index()].used.add(1);
-    }
-
-    /// What was expected could not open; it goes on waiting.
-    fn give_back_expected(&self, expected: Expected) {
-        self.expectations.give_back(expected.claim);
     }
 
     /// The control session that announced the session in `slot`.

@@ -7,7 +7,10 @@ mod names;
 pub mod ruleset;
 pub mod zones;
 
+use core::net::IpAddr;
+
 use crate::packet::Facts;
+use crate::port::Port;
 
 pub use crate::helper::Helper;
 pub use classify::Classifier;
@@ -77,6 +80,20 @@ impl Policy {
     /// The helper that this rule's services give a session that was asked for so.
     pub fn helper_for(&self, rule: Option<RuleId>, query: &Query) -> Option<Helper> {
         find_helper(&self.rule(rule?).helpers, query.source.is_ipv4(), query.protocol, query.selector)
+    }
+
+    /// What the rules are asked about a first packet that arrives on `from` in the outer VLAN `vlan` (0: untagged): with
+    /// the zones that its addresses lie in.
+    pub fn query(&self, from: Port, vlan: u16, ends: [IpAddr; 2], protocol: u8, selector: u16) -> Query {
+        let [source, destination] = ends;
+        Query {
+            from: self.zones.place(from, vlan, source).zone(),
+            to: self.zones.place(from.other(), vlan, destination).zone(),
+            source,
+            destination,
+            protocol,
+            selector,
+        }
     }
 
     /// What becomes of sessions of this rule (or of the default action) on a deploy.

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+mod checksums;
 mod deploy;
 mod helpers;
 mod lab;
 mod leftovers;
 mod lifecycle;
 mod observe;
+mod paths;
 mod ping;
 mod programs;
 mod refuse;

@@ -1,7 +1,8 @@
 //! The frames that these tests are made of are what they claim to be, by the word of another parser.
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use sekisho_tests::frames::{ACK, Packet, QINQ, Segment, VLAN, arp, ping, pong, sctp, udp};
+use sekisho_tests::frames::{ACK, Packet, QINQ, Segment, VLAN, arp, ping, pong, udp};
+use sekisho_tests::sctp::Association;
 
 use super::*;
 
@@ -13,7 +14,7 @@ fn another_parser_finds_addresses_ports_and_checksums_right() {
         holds(&udp(at(lan, 40_000), at(wan, 443), b"odd"), 8 + 3);
         holds(&ping(ip(lan), ip(wan), 7, 1), 16);
         holds(&pong(ip(lan), ip(wan), 7, 1).tag(QINQ, 20).tag(VLAN, 30), 16);
-        holds(&sctp(at(lan, 1), at(wan, 2), 1, 20), 32);
+        holds(&Association::new(at(lan, 1), at(wan, 2)).init(), 32);
     }
     let chain = udp(at(LAN6, 40_000), at(WAN6, 443), b"x").extension(0, &[0, 1, 4, 0, 0, 0, 0]);
     holds(&chain.extension(43, &[0, 4, 0, 0, 0, 0, 0]), 9);

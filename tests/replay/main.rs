@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
 mod builders;
+mod checksums;
 mod deploy;
 mod expiry;
 mod ftp;
@@ -10,8 +11,10 @@ mod icmp_errors;
 mod link;
 mod malformed;
 mod midstream;
+mod neighbours;
 mod reject;
 mod rules;
+mod sctp;
 mod sessions;
 mod sip;
 mod tcp;
@@ -19,6 +22,8 @@ mod tcp_close;
 mod tftp;
 mod time;
 mod timeouts;
+mod tunnels;
+mod udp;
 mod vocabulary;
 mod workers;
 

@@ -1,6 +1,9 @@
 //! Frames that no session could send: each is dropped by the name of its fault, whatever the rules allow.
 
-use sekisho_tests::frames::{self, ACK, MACS, Packet, SYN, VLAN, ethernet, icmp, ping, sctp, tcp, udp};
+use sekisho_tests::frames::{
+    self, ACK, MACS, Packet, SYN, VLAN, chunk, ethernet, icmp, ping, sctp, tcp, udp,
+};
+use sekisho_tests::sctp::Association;
 
 use super::*;
 
@@ -20,6 +23,13 @@ fn syn() -> Packet {
 
 fn syn6() -> Packet {
     tcp(at(LAN6, 40_000), at(WAN6, 443), SYN, 1, 0)
+}
+
+/// A SYN with the sum of its pseudo-header in the place of its checksum.
+fn partial_checksum() -> Vec<u8> {
+    let pseudo = [192, 0, 2, 10, 203, 0, 113, 53, 0, 6, 0, 20];
+    let sum = !frames::checksum(&[&pseudo]);
+    syn().patched(|packet| packet[36..38].copy_from_slice(&sum.to_be_bytes()))
 }
 
 fn cut(frame: Vec<u8>, len: usize) -> Vec<u8> {
@@ -73,6 +83,7 @@ fn ipv4() -> Vec<(Reason, &'static str, Vec<u8>)> {
         (Reason::IpBadHeader, "a total length below the header's", syn().patched(|packet| packet[3] = 19)),
         (Reason::IpBadChecksum, "a wrong checksum", wrong_sum),
         (Reason::IpBadChecksum, "a TTL changed by somebody careless", ttl_changed),
+        (Reason::IpTtlZero, "a TTL of zero", syn().hop_limit(0).frame()),
         (Reason::IpBadOptions, "an option without a length", syn().options(&[1, 1, 1, 7]).frame()),
         (Reason::IpBadOptions, "an option of no length", syn().options(&[7, 0, 0, 0]).frame()),
         (Reason::IpBadOptions, "an option past the header", syn().options(&[7, 5, 0, 0]).frame()),
@@ -150,6 +161,7 @@ fn ipv6() -> Vec<(Reason, &'static str, Vec<u8>)> {
             "the same behind others",
             syn6().extension(0, &pad).extension(43, &[0, 0, 1, 0, 0, 0, 0]).frame(),
         ),
+        (Reason::IpTtlZero, "a hop limit of zero", syn6().hop_limit(0).frame()),
         (Reason::Ipv6Jumbogram, "a jumbo payload option", syn6().extension(0, &jumbo_option).frame()),
         (
             Reason::Ipv6Jumbogram,
@@ -176,6 +188,7 @@ fn transport() -> Vec<(Reason, &'static str, Vec<u8>)> {
     vec![
         (Reason::TransportTruncated, "half a TCP header", short(6, 19)),
         (Reason::TransportTruncated, "half a UDP header", short(17, 7)),
+        (Reason::TransportTruncated, "half an IGMP message", short(2, 7)),
         (
             Reason::TransportTruncated,
             "half an ICMP header",
@@ -196,11 +209,53 @@ fn transport() -> Vec<(Reason, &'static str, Vec<u8>)> {
         (Reason::TcpBadFlags, "PSH alone", flags(8)),
         (Reason::TcpBadFlags, "URG alone", flags(32)),
         (Reason::TcpBadFlags, "a Christmas tree", flags(0x3f)),
+        (Reason::TcpBadChecksum, "a wrong TCP checksum", syn().patched(|packet| packet[36] ^= 1)),
+        (
+            Reason::UdpBadChecksum,
+            "a wrong UDP checksum",
+            udp(at(LAN, 1), at(WAN, 1), b"").patched(|packet| packet[26] ^= 1),
+        ),
+        (
+            Reason::UdpZeroChecksum,
+            "UDP over IPv6 without one",
+            udp(at(LAN6, 1), at(WAN6, 1), b"").patched(|packet| packet[46..48].fill(0)),
+        ),
+        (
+            Reason::IcmpBadChecksum,
+            "a wrong ICMP checksum",
+            ping(ip(LAN), ip(WAN), 7, 1).patched(|packet| packet[22] ^= 1),
+        ),
+        (
+            Reason::SctpBadChecksum,
+            "a wrong CRC of SCTP",
+            Association::new(at(LAN, 7), at(WAN, 9)).init().patched(|packet| packet[28] ^= 1),
+        ),
+        (Reason::ChecksumPartial, "a checksum left to a device", partial_checksum()),
+        (
+            Reason::GroupDestination,
+            "a SYN to a multicast group",
+            tcp(at(LAN, 1), at("224.0.0.5", 80), SYN, 1, 0).frame(),
+        ),
+        (
+            Reason::GroupDestination,
+            "a SYN to everybody",
+            tcp(at(LAN, 1), at("255.255.255.255", 80), SYN, 1, 0).frame(),
+        ),
+        (
+            Reason::GroupDestination,
+            "a SYN to a multicast group of IPv6",
+            tcp(at(LAN6, 1), at("ff02::1", 80), SYN, 1, 0).frame(),
+        ),
+        (
+            Reason::GroupDestination,
+            "an INIT to a multicast group",
+            Association::new(at(LAN, 1), at("239.1.1.1", 80)).init().frame(),
+        ),
         (Reason::PortZero, "to TCP port 0", tcp(at(LAN, 1), at(WAN, 0), SYN, 1, 0).frame()),
         (Reason::PortZero, "from TCP port 0", tcp(at(LAN, 0), at(WAN, 1), SYN, 1, 0).frame()),
         (Reason::PortZero, "to UDP port 0", udp(at(LAN, 1), at(WAN, 0), b"").frame()),
         (Reason::PortZero, "from UDP port 0", udp(at(LAN6, 0), at(WAN6, 1), b"").frame()),
-        (Reason::PortZero, "to SCTP port 0", sctp(at(LAN, 1), at(WAN, 0), 1, 20).frame()),
+        (Reason::PortZero, "to SCTP port 0", Association::new(at(LAN, 1), at(WAN, 0)).init().frame()),
         (
             Reason::UdpBadLength,
             "a UDP length below 8",
@@ -218,7 +273,32 @@ fn other_transports() -> Vec<(Reason, &'static str, Vec<u8>)> {
     let of = |protocol, payload: &[u8]| Packet::new(ip(LAN), ip(WAN), protocol, payload).frame();
     vec![
         (Reason::SctpMalformed, "no chunk", of(132, &[0, 7, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0])),
-        (Reason::SctpMalformed, "a chunk of 3 bytes", sctp(at(LAN, 7), at(WAN, 9), 1, 3).frame()),
+        (Reason::SctpMalformed, "a chunk of 3 bytes", sctp(at(LAN, 7), at(WAN, 9), 1, &[1, 0, 0, 3]).frame()),
+        (
+            Reason::SctpMalformed,
+            "a second chunk past the packet",
+            sctp(at(LAN, 7), at(WAN, 9), 1, &[11, 0, 0, 4, 3, 0, 0, 9]).frame(),
+        ),
+        (
+            Reason::SctpMalformed,
+            "an INIT of 16 bytes",
+            sctp(at(LAN, 7), at(WAN, 9), 0, &chunk(1, 0, &[1; 12])).frame(),
+        ),
+        (
+            Reason::SctpMalformed,
+            "an INIT that offers no tag",
+            sctp(at(LAN, 7), at(WAN, 9), 0, &chunk(1, 0, &[0; 16])).frame(),
+        ),
+        (
+            Reason::SctpBadTag,
+            "an INIT with a tag",
+            sctp(at(LAN, 7), at(WAN, 9), 5, &chunk(1, 0, &[1; 16])).frame(),
+        ),
+        (
+            Reason::SctpBadTag,
+            "data without one",
+            sctp(at(LAN, 7), at(WAN, 9), 0, &chunk(0, 3, &[1; 13])).frame(),
+        ),
         (
             Reason::SctpMalformed,
             "a chunk past the packet",
@@ -226,6 +306,7 @@ fn other_transports() -> Vec<(Reason, &'static str, Vec<u8>)> {
         ),
         (Reason::TransportTruncated, "half an SCTP header", of(132, &[0; 11])),
         (Reason::GreMalformed, "GRE version 2", of(47, &[0, 2, 8, 0])),
+        (Reason::GreMalformed, "enhanced GRE without a key", of(47, &[0, 1, 0x88, 0x0b])),
         (Reason::GreMalformed, "GRE with a source route", of(47, &[0x40, 0, 8, 0, 0, 0, 0, 0])),
         (Reason::TransportTruncated, "GRE without its key", of(47, &[0x20, 0, 8, 0])),
         (Reason::TransportTruncated, "half an ESP header", of(50, &[0; 7])),
@@ -282,7 +363,7 @@ fn every_truncation_of_good_frames_is_harmless() {
         syn6().extension(0, &[0, 1, 4, 0, 0, 0, 0]).extension(60, &[0, 1, 4, 0, 0, 0, 0]).frame(),
         udp(at(LAN6, 5000), at(WAN6, 53), b"some data").frame(),
         ping(ip(LAN6), ip(WAN6), 7, 1).frame(),
-        sctp(at(LAN, 7), at(WAN, 9), 1, 20).frame(),
+        Association::new(at(LAN, 7), at(WAN, 9)).init().frame(),
         frames::arp(1, ip(LAN), ip("192.0.2.1")),
     ];
     for frame in good {

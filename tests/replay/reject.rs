@@ -2,7 +2,8 @@
 
 use etherparse::{Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TransportSlice, icmpv4, icmpv6};
 use sekisho_engine::port::Port;
-use sekisho_tests::frames::{ACK, FIN, MACS, Packet, RST, SYN, Segment, VLAN, icmp, ping, sctp, udp};
+use sekisho_tests::frames::{ACK, FIN, MACS, Packet, RST, SYN, Segment, VLAN, icmp, ping, udp};
+use sekisho_tests::sctp::Association;
 
 use super::*;
 
@@ -95,7 +96,7 @@ fn everything_else_is_answered_with_administratively_prohibited() {
     let packets = [
         udp(at(WAN, 53), at(LAN, 53), b"a question"),
         ping(ip(WAN), ip(LAN), 7, 1),
-        sctp(at(WAN, 7), at(LAN, 9), 1, 20),
+        Association::new(at(WAN, 7), at(LAN, 9)).init(),
         Packet::new(ip(WAN), ip(LAN), 47, [0, 0, 8, 0]),
         udp(at(WAN, 53), at(LAN, 53), b"with options").options(&[7, 7, 4, 0, 0, 0, 0, 1]),
     ];

@@ -1,6 +1,6 @@
-//! UDP, ICMP queries, SCTP and every other protocol; and what a session's key is made of.
+//! UDP, ICMP queries and every other protocol; and what a session's key is made of.
 
-use sekisho_tests::frames::{ACK, Packet, QINQ, SYN, icmp, ping, pong, sctp, udp};
+use sekisho_tests::frames::{ACK, Packet, QINQ, SYN, icmp, ping, pong, udp};
 
 use super::*;
 
@@ -65,7 +65,7 @@ fn messages_of_unknown_type_are_dropped() {
     for kind in [2, 4, 6, 19, 41, 255] {
         scene.lan(icmp(ip(LAN), ip(WAN), kind, 0, [0; 4], &[0; 8])).drops(Reason::IcmpType);
     }
-    for kind in [0, 5, 127, 138, 144, 200, 255] {
+    for kind in [0, 5, 127, 138, 154, 200, 255] {
         scene.lan(icmp(ip(LAN6), ip(WAN6), kind, 0, [0; 4], &[0; 8])).drops(Reason::IcmpType);
     }
     // The ICMP of the other family.
@@ -93,15 +93,6 @@ fn other_protocols_are_sessions_by_their_addresses() {
         scene.wan(Packet::new(ip(wan), ip(lan), 89, b"x")).drops(Reason::DefaultDrop);
         scene.plays();
     }
-}
-
-#[test]
-fn sctp_is_by_its_ports() {
-    let mut scene = lan_out();
-    scene.lan(sctp(at(LAN, 7), at(WAN, 9), 1, 20)).opens(1, "lan-out");
-    scene.wan(sctp(at(WAN, 9), at(LAN, 7), 2, 20)).follows(1);
-    scene.wan(sctp(at(WAN, 9), at(LAN, 8), 2, 20)).drops(Reason::DefaultDrop);
-    scene.plays();
 }
 
 #[test]

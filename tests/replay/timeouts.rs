@@ -1,6 +1,6 @@
 //! Idle timeouts of every state, in virtual time: one millisecond before the edge, and at it.
 
-use sekisho_tests::frames::{ACK, FIN, Packet, RST, SYN, ping, pong, sctp, udp};
+use sekisho_tests::frames::{ACK, FIN, Packet, RST, SYN, ping, pong, udp};
 
 use super::*;
 
@@ -139,8 +139,8 @@ fn icmp_of_either_family() {
 #[test]
 fn other_protocols() {
     let gre = |from, to| Packet::new(ip(from), ip(to), 47, [0, 0, 8, 0]);
-    let sctp_both = (sctp(at(LAN, 7), at(WAN, 9), 1, 20), sctp(at(WAN, 9), at(LAN, 7), 2, 20));
-    for (ask, answer) in [(gre(LAN, WAN), gre(WAN, LAN)), sctp_both] {
+    let ospf = |from, to| Packet::new(ip(from), ip(to), 89, *b"ospf");
+    for (ask, answer) in [(gre(LAN, WAN), gre(WAN, LAN)), (ospf(LAN, WAN), ospf(WAN, LAN))] {
         let mut scene = Scene::new(&policy());
         scene.lan(ask.clone()).opens(1, "lan-out");
         holds_for(&scene, 0, 22_000, Reason::EndIdle, Some((ask.clone(), Reason::SessionNew)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, arp, icmp, link_local, udp};
+use sekisho_tests::sctp::{self, Association};
 
 use super::*;
 
@@ -15,6 +16,8 @@ const ONLY_AT_WORK: &[Reason] =
 /// A scene for each reason in which it is given.
 fn scenes() -> Vec<Scene> {
     let mut scenes = vec![
+        associations(),
+        many_pairs(),
         tcp_life(),
         told_and_asked(),
         tcp_odd(),
@@ -38,6 +41,7 @@ fn tcp_life() -> Scene {
     let lost = web.client_says(b"x");
     scene.lan(lost.clone()).follows(1);
     scene.wan(icmp(ip(WAN), ip(LAN), 3, 4, [0; 4], &lost.ip())).passes(Reason::Related).of(1);
+    scene.wan(icmp(ip(WAN), ip(LAN), 3, 4, [0, 0, 0, 67], &lost.ip())).drops(Reason::IcmpBadMtu).of(1);
     scene.lan(web.client(FIN | ACK)).follows(1);
     scene.lan(web.client_says(b"late")).drops(Reason::TcpState).of(1);
     web.next[0] = web.next[0].wrapping_sub(4);
@@ -46,6 +50,34 @@ fn tcp_life() -> Scene {
     let end_ms = scene.last_ms() + 30_000;
     scene.ends(1, Reason::EndClosed, end_ms);
     tick(&mut scene, end_ms);
+    scene
+}
+
+fn associations() -> Scene {
+    let association = Association::new(at(LAN, 7), at(WAN, 9));
+    let mut scene = lan_out();
+    scene.lan(association.client(&sctp::data())).drops(Reason::SctpNoSession);
+    association.opens(&mut scene, 1, "lan-out");
+    scene.lan(association.client(&sctp::shutdown())).follows(1);
+    scene.wan(association.server(&sctp::shutdown_ack())).follows(1);
+    scene.lan(association.client(&sctp::shutdown_complete(0))).follows(1);
+    scene.wan(association.server(&sctp::data())).drops(Reason::SctpState).of(1);
+    let other = Association::new(at(LAN, 8), at(WAN, 9));
+    other.opens(&mut scene, 2, "lan-out");
+    scene.wan(other.server(&sctp::abort(0))).follows(2);
+    scene.ends(1, Reason::EndShutDown, 60_001).ends(2, Reason::EndAborted, 60_001);
+    tick(&mut scene, 60_001);
+    scene
+}
+
+/// More pairs of hosts speak ESP than a small table has room for.
+fn many_pairs() -> Scene {
+    let mut scene = lan_out().sessions_max(100);
+    for host in 1..=65 {
+        let packet = frames::Packet::new(ip(&format!("192.0.2.{host}")), ip(WAN), 50, [7; 32]);
+        let sent = scene.lan(packet);
+        let _ = if host <= 64 { sent.opens(host, "lan-out") } else { sent.drops(Reason::PairsFull) };
+    }
     scene
 }
 

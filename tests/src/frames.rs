@@ -334,16 +334,41 @@ fn echo(source: IpAddr, destination: IpAddr, kind: u8, identifier: u16, sequence
     icmp(source, destination, kind, 0, [a, b, c, d], b"abcdefgh")
 }
 
-/// An SCTP packet with one chunk of this type and length.
+/// An SCTP packet with this verification tag and these chunks; each but the last has a length that is a multiple of four.
 #[must_use]
-pub fn sctp(source: SocketAddr, destination: SocketAddr, chunk: u8, chunk_len: u16) -> Packet {
+pub fn sctp(source: SocketAddr, destination: SocketAddr, tag: u32, chunks: &[u8]) -> Packet {
     let mut bytes = Vec::new();
     bytes.extend(source.port().to_be_bytes());
     bytes.extend(destination.port().to_be_bytes());
-    bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, chunk, 0]);
-    bytes.extend(chunk_len.to_be_bytes());
-    bytes.resize(12 + usize::from(chunk_len.next_multiple_of(4)).max(4), 0);
+    bytes.extend(tag.to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(chunks);
+    let sum = crc32c(&bytes);
+    bytes[8..12].copy_from_slice(&sum.to_le_bytes());
     Packet::new(source.ip(), destination.ip(), 132, bytes)
+}
+
+/// A chunk of SCTP: its type, flags and value, padded.
+#[must_use]
+pub fn chunk(kind: u8, flags: u8, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind, flags];
+    bytes.extend(be16(4 + value.len()));
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// CRC32c (RFC 9260 appendix A), bit by bit.
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+        }
+    }
+    !crc
 }
 
 /// An ARP packet for IPv4 over Ethernet: 1 asks, 2 answers.

@@ -54,7 +54,7 @@ impl Lab {
         let suffix = format!("{}{letter}", std::process::id());
         must(Command::new(script_file()).arg("sweep"));
         must(script("up", &suffix).args(more));
-        let namespace = |side: &str| Namespace { name: format!("{side}-{suffix}") };
+        let namespace = |side: &str| Namespace::named(format!("{side}-{suffix}"));
         Self { lan: namespace("lan"), wan: namespace("wan"), suffix }
     }
 
@@ -95,9 +95,16 @@ fn script_file() -> PathBuf {
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    /// The words before a command that have it run inside.
+    enter: Vec<String>,
 }
 
 impl Namespace {
+    fn named(name: String) -> Self {
+        let enter = ["ip", "netns", "exec", &name].map(str::to_owned).to_vec();
+        Self { name, enter }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -113,8 +120,8 @@ impl Namespace {
     /// A command that runs inside.
     #[must_use]
     pub fn command_of<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).args(words);
+        let mut command = Command::new(&self.enter[0]);
+        command.args(&self.enter[1..]).args(words);
         command
     }
 
@@ -165,5 +172,80 @@ impl Namespace {
     #[must_use]
     pub fn connects(&self, address: &str, port: u16) -> bool {
         self.run(&format!("nc -nz -w 1 {address} {port}")).status.success()
+    }
+}
+
+/// A host behind one of a lab's, which routes for it. Dropping it removes it.
+#[derive(Debug)]
+pub struct Behind {
+    /// The host.
+    pub host: Namespace,
+    _holder: Running,
+}
+
+/// Where a host behind another one is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its addresses, IPv4 and IPv6.
+    pub own: [&'static str; 2],
+    /// Those of its router on the link between them.
+    pub router: [&'static str; 2],
+    /// The networks that hold both.
+    pub networks: [&'static str; 2],
+    /// The router's addresses on the lab's link.
+    pub gateway: [&'static str; 2],
+}
+
+/// Behind the host on the LAN side.
+pub const NEAR: Place = Place {
+    own: ["198.18.2.2", "2001:db8:3::2"],
+    router: ["198.18.2.1", "2001:db8:3::1"],
+    networks: ["198.18.2.0/24", "2001:db8:3::/64"],
+    gateway: [LAN, LAN6],
+};
+
+/// Behind the host on the WAN side.
+pub const FAR: Place = Place {
+    own: ["198.18.1.2", "2001:db8:2::2"],
+    router: ["198.18.1.1", "2001:db8:2::1"],
+    networks: ["198.18.1.0/24", "2001:db8:2::/64"],
+    gateway: [WAN, WAN6],
+};
+
+impl Behind {
+    /// A host at `place` behind `router`; the other side of the lab finds it by `gateway`. The way to it carries `mtu`
+    /// bytes at the most, which only the router knows.
+    #[must_use]
+    pub fn new(place: &Place, router: &Namespace, other_side: &Namespace, mtu: u32) -> Self {
+        // The namespace lives as long as this process does.
+        let holder = router.start("unshare --net cat");
+        let pid = holder.pid();
+        let is_inside =
+            || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "cat\n");
+        assert!(wait::holds_within(Duration::from_secs(5), is_inside), "{}", holder.output());
+        let name = pid.to_string();
+        let enter = ["nsenter", "--net", "--target", &name, "--"].map(str::to_owned).to_vec();
+        let host = Namespace { name, enter };
+        router.must(&format!("ip link add behind type veth peer name eth0 netns {pid}"));
+        for (namespace, link) in [(router, "behind"), (&host, "eth0")] {
+            let offloads = "tx off rx off sg off tso off gso off gro off";
+            // Not every kernel has all of them to turn off; that they are is what the test shows.
+            let _ = namespace.run(&format!("ethtool -K {link} {offloads}"));
+            namespace.must("sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
+            namespace.must(&format!("ip link set {link} up"));
+        }
+        host.must("ip link set lo up");
+        router.must("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        for (family, bits) in [(0, 24), (1, 64)] {
+            let nodad = if family == 1 { " nodad" } else { "" };
+            let (own, at) = (place.own[family], place.router[family]);
+            router.must(&format!("ip address add {at}/{bits} dev behind{nodad}"));
+            host.must(&format!("ip address add {own}/{bits} dev eth0{nodad}"));
+            host.must(&format!("ip route add default via {at}"));
+            router.must(&format!("ip route add {own} dev behind mtu lock {mtu}"));
+            let (network, gateway) = (place.networks[family], place.gateway[family]);
+            other_side.must(&format!("ip route add {network} via {gateway}"));
+        }
+        Self { host, _holder: holder }
     }
 }

@@ -18,10 +18,11 @@ pub mod process;
 pub mod program;
 pub mod repo;
 pub mod scene;
+pub mod sctp;
 pub mod traffic;
 pub mod wait;
 
 pub use appliance::{Appliance, Settings};
-pub use lab::{Lab, Namespace};
+pub use lab::{Behind, Lab, Namespace};
 pub use process::Running;
 pub use scene::{Scene, Tcp};

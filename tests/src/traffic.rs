@@ -10,6 +10,7 @@ use sekisho_replay::{Deploy, pcap};
 
 use crate::frames::{self, ACK, FIN, Packet, RST, SYN, Segment};
 use crate::scene::{EPOCH_NS, Tcp, ruleset};
+use crate::sctp::Association;
 
 /// Policies that are deployed in turn.
 const POLICIES: [&str; 4] = [
@@ -224,7 +225,8 @@ impl Maker {
                 let (a, b) = ends(pair, 7);
                 let (from, to) = if client { (a, b) } else { (b, a) };
                 let packet = match protocol % 3 {
-                    0 => frames::sctp(from, to, 1, 20),
+                    0 if client => Association::new(a, b).init(),
+                    0 => Association::new(a, b).init_ack(),
                     1 => Packet::new(from.ip(), to.ip(), 47, [0, 0, 8, 0]),
                     _ => Packet::new(from.ip(), to.ip(), 89, b"ospf".to_vec()),
                 };

@@ -264,13 +264,13 @@ word_list! {
 word_list! {
     /// Where a session stands.
     SessionState,
-    "a state: syn-sent, syn-received, established, half-closed, closing, time-wait, reset, unreplied, replied or stream",
+    "a state: syn-sent, syn-received, established, half-closed, closing, time-wait, reset, unreplied, replied, stream, cookie-wait, cookie-echoed, shutdown-sent, shutdown-ack-sent or closed",
     {
         /// TCP: a SYN without an answer.
         SynSent = "syn-sent",
         /// TCP: SYNs from both sides, not both acknowledged.
         SynReceived = "syn-received",
-        /// TCP: the handshake is done.
+        /// TCP and SCTP: the handshake is done.
         Established = "established",
         /// TCP: one side has sent its FIN.
         HalfClosed = "half-closed",
@@ -286,6 +286,16 @@ word_list! {
         Replied = "replied",
         /// UDP: traffic both ways for longer than 2 s.
         Stream = "stream",
+        /// SCTP: an INIT, perhaps its INIT ACK.
+        CookieWait = "cookie-wait",
+        /// SCTP: the cookie was sent back, and is not acknowledged.
+        CookieEchoed = "cookie-echoed",
+        /// SCTP: one side has sent its SHUTDOWN.
+        ShutdownSent = "shutdown-sent",
+        /// SCTP: the other side has acknowledged that.
+        ShutdownAckSent = "shutdown-ack-sent",
+        /// SCTP: shut down or aborted; stragglers are still known.
+        Closed = "closed",
     }
 }
 

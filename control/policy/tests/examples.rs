@@ -49,6 +49,14 @@ fn the_small_policy_lets_the_lan_out_and_nothing_in() {
     assert_eq!(loaded.all_warnings().to_string(), "");
 }
 
+/// What it does is shown by the dialogues of `tests/replay/neighbours.rs`.
+#[test]
+fn the_policy_for_a_bridge_is_one_that_check_finds_nothing_to_say_about() {
+    let loaded = load(&config("bridge.yaml")).unwrap();
+    assert!(loaded.refuse_unenforced().is_ok());
+    assert_eq!(loaded.all_warnings().to_string(), "");
+}
+
 #[test]
 fn the_large_policy_decides_as_its_comments_say() {
     let loaded = load(&config("policy.yaml")).unwrap();

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::packet::{Addresses, Facts, VlanStack, icmp, icmpv6, protocol};
+use crate::packet::{self, Addresses, Facts, VlanStack, protocol};
 use crate::port::Port;
 
 /// A session's key, oriented by port: both directions of a session have the same key, and a frame that arrives on
@@ -11,9 +11,11 @@ use crate::port::Port;
 pub struct FlowKey {
     /// The two addresses.
     pub addresses: Ends,
-    /// Port on the LAN side (TCP, UDP, SCTP), or the identifier (ICMP and ICMPv6 queries), or 0.
+    /// Port on the LAN side (TCP, UDP, SCTP), or the identifier (ICMP and ICMPv6 queries), or the upper half of the
+    /// number that GRE, ESP and AH have, or 0.
     pub lan_port: u16,
-    /// Port on the WAN side, or the type of the query and who asked (ICMP and ICMPv6), or 0.
+    /// Port on the WAN side, or the type of the query and who asked (ICMP and ICMPv6), or the lower half of that number,
+    /// or 0.
     pub wan_port: u16,
     /// IP protocol number.
     pub protocol: u8,
@@ -72,6 +74,11 @@ impl FlowKey {
         } else {
             match facts.protocol {
                 protocol::TCP | protocol::UDP | protocol::SCTP => (facts.source_port, facts.destination_port),
+                // One number, which is the same seen from either side.
+                protocol::GRE | protocol::ESP | protocol::AH if port == Port::Wan => {
+                    (facts.destination_port, facts.source_port)
+                }
+                protocol::GRE | protocol::ESP | protocol::AH => (facts.source_port, facts.destination_port),
                 _ => (0, 0),
             }
         };
@@ -99,6 +106,15 @@ impl FlowKey {
             (protocol::ICMP, Ends::V4 { .. }) | (protocol::ICMPV6, Ends::V6 { .. })
         );
         let (source, destination) = if from == Port::Lan { (lan, wan) } else { (wan, lan) };
+        if matches!(self.protocol, protocol::GRE | protocol::ESP | protocol::AH) {
+            return FiveTuple {
+                source,
+                destination,
+                source_port: 0,
+                destination_port: 0,
+                protocol: self.protocol,
+            };
+        }
         // The identifier and the type of a query stand in the same places whoever asked.
         let (source_port, destination_port) = if from == Port::Lan || is_query {
             (self.lan_port, self.wan_port & if is_query { !ASKED_ON_WAN } else { u16::MAX })
@@ -106,6 +122,26 @@ impl FlowKey {
             (self.wan_port, self.lan_port)
         };
         FiveTuple { source, destination, source_port, destination_port, protocol: self.protocol }
+    }
+
+    /// Whether its number names one direction only, the other having one of its own: ESP, AH and enhanced GRE.
+    pub(crate) const fn has_one_way_number(&self) -> bool {
+        match self.protocol {
+            protocol::ESP | protocol::AH => true,
+            protocol::GRE => self.lan_port == packet::ENHANCED_GRE,
+            _ => false,
+        }
+    }
+
+    /// The same with this in the place of its ports or number.
+    #[expect(clippy::cast_possible_truncation, reason = "a word is taken apart")]
+    pub(crate) const fn with_numbers(self, numbers: u32) -> Self {
+        Self { lan_port: (numbers >> 16) as u16, wan_port: numbers as u16, ..self }
+    }
+
+    /// The same without ports or number.
+    pub(crate) const fn without_numbers(self) -> Self {
+        self.with_numbers(0)
     }
 
     /// The two ports in one word, LAN side in the upper half.
@@ -124,10 +160,8 @@ const ASKED_ON_WAN: u16 = 0x100;
 
 /// The type of the query that this ICMP or ICMPv6 type asks or answers; itself for all others.
 fn query_of(is_v4: bool, kind: u8) -> u8 {
-    match (is_v4, kind) {
-        (true, icmp::ECHO_REPLY) => icmp::ECHO,
-        (true, icmp::TIMESTAMP_REPLY | icmp::INFORMATION_REPLY | icmp::ADDRESS_MASK_REPLY) => kind - 1,
-        (false, icmpv6::ECHO_REPLY) => icmpv6::ECHO,
+    match packet::part_in_query(is_v4, kind) {
+        Some(packet::Part::Reply(query)) => query,
         _ => kind,
     }
 }

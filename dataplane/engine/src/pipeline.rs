@@ -13,23 +13,32 @@ use std::sync::Arc;
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
 use crate::helper::{Expectations, Followers};
-use crate::packet::{Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
+use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
+use crate::session::pairs::{self, Pairs};
+use crate::session::paths::Paths;
 use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::{Plot, Tombstones};
 use crate::session::wheel::Wheel;
-use crate::session::{State, query, tcp};
+use crate::session::{State, kin, query, sctp, tcp};
 use crate::steer;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
 
 /// The sessions that were cut last are remembered: one for so many that the table holds.
 const SESSIONS_PER_TOMBSTONE: u32 = 16;
+
+/// Pairs of hosts that speak ESP, AH or PPTP with each other are remembered: one for so many sessions that the table holds.
+const SESSIONS_PER_PAIR: u32 = 16;
+
+/// RFC 791 section 3.2 and RFC 8200 section 5: no link carries less.
+const MTU_MIN_V4: u32 = 68;
+const MTU_MIN_V6: u32 = 1280;
 
 /// What an engine is made with.
 #[derive(Clone, Debug)]
@@ -71,6 +80,8 @@ pub struct Engine {
     pub(crate) tombstones: Tombstones,
     pub(crate) expectations: Arc<Expectations>,
     pub(crate) followers: Followers,
+    pub(crate) pairs: Pairs,
+    pub(crate) paths: Paths,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -82,8 +93,10 @@ impl Engine {
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
         let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
         let followers = Followers::new(expectations.followers_max());
+        let pairs = Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384));
+        let paths = Paths::new();
         let counters = Arc::new(Counters::default());
-        Self { config, running, table, wheel, tombstones, expectations, followers, counters }
+        Self { config, running, table, wheel, tombstones, expectations, followers, pairs, paths, counters }
     }
 
     /// The same engine, before its first packet, with the table of expectations that it shares with others.
@@ -161,14 +174,15 @@ impl Engine {
             return Verdict::of(Reason::Fragment);
         }
         let Some(key) = FlowKey::of(facts, port) else { return Verdict::of(Reason::IpTruncated) };
-        if facts.is_icmp()
-            && let Some(verdict) = self.judge_icmp(now, port, facts, head, out)
+        if (facts.is_icmp() || facts.protocol == protocol::IGMP)
+            && let Some(verdict) = self.judge_control(now, port, facts, head, out)
         {
             return verdict;
         }
         let hashed = self.table.hash(&key);
         match self.table.find(&key, hashed) {
             Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
+            None if kin::is_possible(&key) => self.kin(now, port, facts, head, &key, hashed, out),
             None => self.first(now, port, facts, head, &key, hashed, None, out),
         }
     }
@@ -199,8 +213,9 @@ impl Engine {
         }
     }
 
-    /// ICMP and ICMPv6 that is no query: neighbour discovery, group and router messages, errors. `None` for queries.
-    fn judge_icmp(
+    /// IGMP, and ICMP and ICMPv6 that is no query: neighbour discovery, group and router messages, errors. `None` for
+    /// queries.
+    fn judge_control(
         &mut self,
         now: Instant,
         port: Port,
@@ -208,44 +223,49 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Option<Verdict> {
+        if facts.protocol == protocol::IGMP {
+            return Some(self.judge_stateless(port, facts, head, out));
+        }
         if facts.is_icmp_error() {
             return Some(self.judge_error(now, port, facts, head, out));
         }
-        let kind = facts.icmp_type();
-        if facts.addresses.is_v4() {
-            return match kind {
-                icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY => None,
-                icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
-                    Some(self.judge_stateless(port, facts, head, out))
-                }
-                _ => Some(Verdict::of(Reason::IcmpType)),
-            };
+        let (is_v4, kind) = (facts.addresses.is_v4(), facts.icmp_type());
+        if packet::part_in_query(is_v4, kind).is_some() {
+            return None;
         }
+        if is_v4 {
+            return Some(match kind {
+                icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
+                    self.judge_stateless(port, facts, head, out)
+                }
+                _ => Verdict::of(Reason::IcmpType),
+            });
+        }
+        // RFC 4861 section 7.1, RFC 3122 section 4, RFC 3971 section 6.4.
         let is_neighbourly = matches!(
             kind,
             icmpv6::ROUTER_SOLICITATION
-                | icmpv6::ROUTER_ADVERTISEMENT
-                | icmpv6::NEIGHBOUR_SOLICITATION
-                | icmpv6::NEIGHBOUR_ADVERTISEMENT
-                | icmpv6::REDIRECT
+                ..=icmpv6::REDIRECT
+                    | icmpv6::INVERSE_SOLICITATION
+                    | icmpv6::INVERSE_ADVERTISEMENT
+                    | icmpv6::CERTIFICATION_PATH_SOLICITATION
+                    | icmpv6::CERTIFICATION_PATH_ADVERTISEMENT
         );
         if is_neighbourly && facts.hop_limit != 255 {
             return Some(Verdict::of(Reason::NeighbourHopLimit));
         }
-        match kind {
-            icmpv6::ECHO | icmpv6::ECHO_REPLY => None,
+        Some(match kind {
             icmpv6::NEIGHBOUR_SOLICITATION | icmpv6::NEIGHBOUR_ADVERTISEMENT => {
-                Some(Verdict::of(Reason::Neighbour))
+                Verdict::of(Reason::Neighbour)
             }
-            icmpv6::ROUTER_SOLICITATION
-            | icmpv6::ROUTER_ADVERTISEMENT
-            | icmpv6::REDIRECT
-            | icmpv6::MLD_QUERY
-            | icmpv6::MLD_REPORT
-            | icmpv6::MLD_DONE
-            | icmpv6::MLD2_REPORT => Some(self.judge_stateless(port, facts, head, out)),
-            _ => Some(Verdict::of(Reason::IcmpType)),
-        }
+            _ if is_neighbourly => self.judge_stateless(port, facts, head, out),
+            icmpv6::MLD_QUERY..=icmpv6::MLD_DONE
+            | icmpv6::MLD2_REPORT
+            | icmpv6::MULTICAST_ROUTER_ADVERTISEMENT..=icmpv6::MULTICAST_ROUTER_TERMINATION => {
+                self.judge_stateless(port, facts, head, out)
+            }
+            _ => Verdict::of(Reason::IcmpType),
+        })
     }
 
     /// An ICMP or ICMPv6 error: by the session that it speaks of.
@@ -262,7 +282,15 @@ impl Engine {
         if !self.is_current(now, slot, out) {
             return Verdict { reason: Reason::PolicyChanged, rule: None, session };
         }
-        Verdict { reason: Reason::Related, rule: None, session }
+        // RFC 1191 section 3: an MTU of 0 is that of a router of before, and left to the host's guess.
+        let mtu_min = if facts.addresses.is_v4() { MTU_MIN_V4 } else { MTU_MIN_V6 };
+        let is_no_link = match packet::stated_mtu(head, facts) {
+            Some(0) => !facts.addresses.is_v4(),
+            Some(mtu) => mtu < mtu_min,
+            None => false,
+        };
+        let reason = if is_no_link { Reason::IcmpBadMtu } else { Reason::Related };
+        Verdict { reason, rule: None, session }
     }
 
     /// Messages that nobody answers: each is decided by the rules.
@@ -280,7 +308,7 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         now: Instant,
         port: Port,
@@ -320,11 +348,21 @@ impl Engine {
                     return self.first(now, port, facts, head, key, hashed, Some(slot), out);
                 }
             }
+        } else if facts.protocol == protocol::SCTP {
+            match self.follow_sctp(port, facts, head, slot, key) {
+                sctp::Outcome::Accept(state) => Some(state),
+                sctp::Outcome::Pass => None,
+                sctp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
+                sctp::Outcome::Reopen => {
+                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                }
+            }
         } else {
             let created_ms = self.table.cold(slot).created_ms;
             let hot = self.table.hot(slot);
             let age = Duration::from_millis(u64::from(stamp(now).wrapping_sub(created_ms)));
-            Some(query::track(hot.state, facts.protocol, port != hot.from(), age))
+            let begun_on = if key.has_one_way_number() { pairs::begun_on(hot) } else { hot.from() };
+            Some(query::track(hot.state, facts.protocol, port != begun_on, age))
         };
         let (_, cold) = self.table.both(slot);
         cold.count(port, facts.wire_len);
@@ -369,7 +407,7 @@ impl Engine {
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    fn first(
+    pub(crate) fn first(
         &mut self,
         now: Instant,
         port: Port,
@@ -399,6 +437,9 @@ impl Engine {
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
+        if matches!(facts.protocol, protocol::TCP | protocol::SCTP) && facts.is_to_group() {
+            return Verdict::of(Reason::GroupDestination);
+        }
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
@@ -407,16 +448,16 @@ impl Engine {
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(now, port, facts, head, slot, rule, is_midstream(facts));
-        self.begin(now, port, facts, head, slot, rule, out);
+        self.enter(now, port, facts, head, slot, rule, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
-    /// Begins a session whose slot was taken and whose rule is known.
+    /// The session in `slot`, whose rule is known, begins.
     #[expect(
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
     )]
-    pub(crate) fn begin(
+    pub(crate) fn enter(
         &mut self,
         now: Instant,
         port: Port,
@@ -464,7 +505,8 @@ impl Engine {
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
 
-    /// Takes a slot for a session that the rules allow; in a full table the oldest half-open session makes room.
+    /// Takes a slot for a session that the rules allow, by its first packet; in a full table the oldest half-open session
+    /// makes room.
     #[expect(
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
@@ -479,32 +521,53 @@ impl Engine {
         hashed: Hashed,
         out: &mut Outbox,
     ) -> Option<u32> {
-        let is_tcp = facts.protocol == protocol::TCP;
-        let state = if is_tcp { State::SynSent } else { State::Unreplied };
-        let slot = match self.table.insert(key, hashed, port, state) {
+        let state = match facts.protocol {
+            protocol::TCP => State::SynSent,
+            protocol::SCTP => State::CookieWait,
+            _ => State::Unreplied,
+        };
+        let slot = self.take_slot(now, key, hashed, port, state, out)?;
+        let (hot, _) = self.table.both(slot);
+        if facts.protocol == protocol::TCP {
+            let segment = segment_of(facts, head);
+            let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
+            hot.peers = begin(port.index(), &segment);
+        } else if facts.protocol == protocol::SCTP {
+            let init = packet::sctp::Packet::of(facts, head);
+            hot.peers = sctp::open(port.index(), &init).map(sctp::Side::kept);
+        }
+        Some(slot)
+    }
+
+    /// Takes a slot for a session of the end behind `from`.
+    pub(crate) fn take_slot(
+        &mut self,
+        now: Instant,
+        key: &FlowKey,
+        hashed: Hashed,
+        from: Port,
+        state: State,
+        out: &mut Outbox,
+    ) -> Option<u32> {
+        let slot = match self.table.insert(key, hashed, from, state) {
             Ok(slot) => slot,
             // No place in the index, which nobody's end would make.
             Err(_) if self.table.len() < self.table.capacity() => return None,
             Err(_) => {
                 let oldest = self.table.oldest_half_open()?;
                 self.end(now, oldest, Reason::EndEvicted, out);
-                self.table.insert(key, hashed, port, state).ok()?
+                self.table.insert(key, hashed, from, state).ok()?
             }
         };
         let (hot, cold) = self.table.both(slot);
-        if is_tcp {
-            let segment = segment_of(facts, head);
-            let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
-            hot.peers = begin(port.index(), &segment);
-        }
         hot.last_seen_ms = stamp(now);
         cold.created_ms = stamp(now);
-        self.counters.sessions(ProtocolClass::of(facts.protocol), state).add(1);
+        self.counters.sessions(ProtocolClass::of(key.protocol), state).add(1);
         Some(slot)
     }
 
     /// Drops a packet that the rules do not allow, and answers it where they say so.
-    fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         port: Port,
         facts: &Facts,
@@ -597,8 +660,11 @@ impl Engine {
 
     /// What the rules were asked when the session's first packet came.
     fn original_query(&self, slot: u32) -> Query {
-        let from = self.table.hot(slot).from();
-        let key = self.table.key(slot);
+        self.query_from(&self.table.key(slot), self.table.hot(slot).from())
+    }
+
+    /// What the rules are asked of a session with this key that the end behind `from` opens.
+    pub(crate) fn query_from(&self, key: &FlowKey, from: Port) -> Query {
         let tuple = key.five_tuple(from);
         let is_icmp = matches!(
             (tuple.protocol, tuple.source.is_ipv4()),
@@ -613,16 +679,15 @@ impl Engine {
 /// Why the packet cannot open a session, whatever the rules say.
 fn cannot_open(facts: &Facts) -> Option<Reason> {
     let is_syn = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN;
-    let is_reply = match facts.addresses.is_v4() {
-        true => matches!(
-            facts.icmp_type(),
-            icmp::ECHO_REPLY | icmp::TIMESTAMP_REPLY | icmp::INFORMATION_REPLY | icmp::ADDRESS_MASK_REPLY
-        ),
-        false => facts.icmp_type() == icmpv6::ECHO_REPLY,
+    let is_reply = || {
+        let part = packet::part_in_query(facts.addresses.is_v4(), facts.icmp_type());
+        matches!(part, Some(packet::Part::Reply(_)))
     };
     match facts.protocol {
         protocol::TCP if !is_syn => Some(Reason::TcpNoSession),
-        _ if facts.is_icmp() && is_reply => Some(Reason::IcmpNoSession),
+        // Without a tag it is an INIT (RFC 9260 section 8.5.1).
+        protocol::SCTP if facts.tcp.sequence != 0 => Some(Reason::SctpNoSession),
+        _ if facts.is_icmp() && is_reply() => Some(Reason::IcmpNoSession),
         _ => None,
     }
 }

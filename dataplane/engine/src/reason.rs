@@ -68,7 +68,7 @@ reasons! {
     NonIp, Forward, "non-ip-allowed", "A frame that is not IP, of an EtherType that `inspection.non_ip` lets pass.";
     LinkLocal, Forward, "link-local-allowed", "A link-local control frame that `inspection.link_local` lets pass.";
     Related, Forward, "icmp-error-related", "An ICMP or ICMPv6 error about a packet that a live session sent.";
-    Stateless, Forward, "stateless-allowed", "A multicast control message (router advertisement, redirect, MLD, IGMP) that a rule allowed; it opens no session.";
+    Stateless, Forward, "stateless-allowed", "A message between neighbours (router advertisement, redirect, MLD, IGMP and others) that a rule allowed; it opens no session.";
 
     // Dropped: rules.
     RuleDrop, Drop, "rule-drop", "A rule with `action: drop` matched the first packet of a session.";
@@ -90,6 +90,7 @@ reasons! {
     IpBadHeader, Drop, "ip-bad-header", "A wrong version, header length or total length in an IP header.";
     IpBadChecksum, Drop, "ip-bad-checksum", "The checksum of the IPv4 header is wrong.";
     IpBadOptions, Drop, "ip-bad-options", "IPv4 options whose lengths do not add up.";
+    IpTtlZero, Drop, "ip-ttl-zero", "A TTL or hop limit of 0: no host sends that, and no router forwards it (RFC 1122 section 3.2.1.7).";
     IpSourceRoute, Drop, "ip-source-route", "An IPv4 source route option (RFC 7126 section 4.3, 4.4).";
     Ipv6ExtensionHeaders, Drop, "ipv6-extension-headers", "An IPv6 extension header chain that is truncated, out of order, repeated or too long (RFC 8200 section 4.1).";
     Ipv6RoutingHeader, Drop, "ipv6-routing-header", "An IPv6 routing header of type 0 (RFC 5095).";
@@ -104,9 +105,17 @@ reasons! {
     TransportTruncated, Drop, "transport-truncated", "The packet ends before its TCP, UDP, ICMP, SCTP, GRE, ESP or AH header does.";
     TcpBadHeader, Drop, "tcp-bad-header", "A data offset below 20 bytes or past the end of the packet.";
     TcpBadFlags, Drop, "tcp-bad-flags", "Flags that no session can send: none, SYN+FIN, SYN+RST, FIN+RST, FIN or PSH or URG without ACK.";
+    TcpBadChecksum, Drop, "tcp-bad-checksum", "The checksum of a TCP segment is wrong; its receiver would drop it unread.";
+    UdpBadChecksum, Drop, "udp-bad-checksum", "The checksum of a UDP datagram is wrong.";
+    UdpZeroChecksum, Drop, "udp-zero-checksum", "A UDP datagram over IPv6 without a checksum (RFC 8200 section 8.1), and not to the port of a tunnel that may go without (RFC 6935).";
+    IcmpBadChecksum, Drop, "icmp-bad-checksum", "The checksum of an ICMP, ICMPv6 or IGMP message is wrong (RFC 5508 REQ-3).";
+    SctpBadChecksum, Drop, "sctp-bad-checksum", "The CRC32c of an SCTP packet is wrong.";
+    ChecksumPartial, Drop, "checksum-partial", "A TCP segment or UDP datagram whose checksum its sender left to a device that did not finish it: turn transmit checksum offload off on the virtual interface that it comes from.";
+    GroupDestination, Drop, "group-destination", "A TCP segment or SCTP packet to a multicast or broadcast address: no session has that (RFC 1122 section 4.2.3.10).";
     PortZero, Drop, "port-zero", "Source or destination port 0.";
     UdpBadLength, Drop, "udp-bad-length", "The UDP length is below 8 or past the end of the packet.";
-    SctpMalformed, Drop, "sctp-malformed", "An SCTP packet whose first chunk is impossible.";
+    SctpMalformed, Drop, "sctp-malformed", "An SCTP packet without a chunk, with a chunk of impossible length, or with chunks that cannot stand together (RFC 9260 sections 3.2 and 6.10).";
+    SctpBadTag, Drop, "sctp-bad-tag", "An SCTP packet without the verification tag that its receiver chose (RFC 9260 section 8.5).";
     GreMalformed, Drop, "gre-malformed", "A GRE header of unknown version or with a source route.";
     AhMalformed, Drop, "ah-malformed", "An AH header whose length is impossible.";
 
@@ -116,25 +125,31 @@ reasons! {
     TcpHandshake, Drop, "tcp-handshake", "Data or an acknowledgement before the handshake got that far.";
     TcpOutOfWindow, Drop, "tcp-out-of-window", "A TCP packet outside the windows of its session.";
     TcpClosed, Drop, "tcp-closed", "A TCP packet other than a new SYN after the session was closed or reset.";
+    SctpNoSession, Drop, "sctp-no-session", "An SCTP packet other than an INIT that belongs to no association.";
+    SctpState, Drop, "sctp-state", "An SCTP packet that does not fit the state of its association.";
     SessionExpired, Drop, "session-expired", "A packet of a session that the appliance cut before: for idling, for want of room, by order or by policy. The record tells when and why.";
     IcmpNoSession, Drop, "icmp-no-session", "An ICMP or ICMPv6 reply that nobody asked for.";
     IcmpError, Drop, "icmp-error-unrelated", "An ICMP or ICMPv6 error that quotes no packet which a live session may have sent (RFC 5927).";
-    IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is neither a query nor an error that sessions know.";
+    IcmpBadMtu, Drop, "icmp-bad-mtu", "A fragmentation-needed or packet-too-big about a live session that tells an MTU below 68 or 1,280 bytes, which no link has (RFC 1191 section 3, RFC 8201 section 4).";
+    IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is no error, query or message between neighbours that is known.";
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
 
     // Dropped: limits of the appliance.
     TableFull, Drop, "session-table-full", "The session table is full, and no half-open session could be evicted for the newcomer.";
+    PairsFull, Drop, "pairs-full", "An ESP, AH or PPTP packet, and no room to remember which numbers belong together for one more pair of hosts.";
     HandoffFull, Drop, "handoff-full", "The ring to the worker that owns the session was full.";
     TransmitFull, Drop, "transmit-full", "The transmit queue of the port was full.";
     TooLong, Drop, "frame-too-long", "The frame is longer than the port it would leave by can send.";
 
     // Ends of sessions.
     EndIdle, End, "idle-timeout", "No packet for as long as the timeout of its state.";
-    EndHandshake, End, "handshake-timeout", "The TCP handshake did not get finished in time.";
+    EndHandshake, End, "handshake-timeout", "The TCP or SCTP handshake did not get finished in time.";
     EndUnanswered, End, "probe-unanswered", "Idle for its timeout, and not both ends answered when asked (`on_expiry: probe`).";
     EndClosed, End, "tcp-fin", "Both ends closed with FIN, and the time to wait for stragglers is over.";
     EndReset, End, "tcp-reset", "A reset ended it.";
-    EndReopened, End, "reopened", "A new SYN took its five-tuple after it was closed.";
+    EndShutDown, End, "sctp-shutdown", "Both ends shut the SCTP association down, or one of them did and the other fell silent.";
+    EndAborted, End, "sctp-abort", "An ABORT with the right verification tag ended the SCTP association.";
+    EndReopened, End, "reopened", "A new SYN or INIT took its five-tuple after it was closed.";
     EndEvicted, End, "evicted-half-open", "It was half-open and made room in a full table.";
     EndPolicy, End, "policy-ended", "A deployed policy does not allow it any more (`rematch`).";
     EndOperator, End, "operator-ended", "An operator ended it.";

@@ -26,7 +26,8 @@ pub const fn queue_of_entry(entry: u16, workers: u16) -> u16 {
 /// The worker, of `workers` (1 to 128), that owns the packet with these facts; `head` as for [`packet::parse`].
 ///
 /// Fragments go by their addresses alone, because later ones have no ports. An ICMP error goes where the packet that
-/// it quotes belongs: to its session, whoever sends the error.
+/// it quotes belongs: to its session, whoever sends the error. SCTP goes by its ports alone: an association has many
+/// pairs of addresses, and one owner.
 pub fn owner(facts: &Facts, head: &[u8], workers: u16) -> u16 {
     if workers <= 1 {
         return 0;
@@ -41,12 +42,15 @@ pub(crate) fn entry_of(key: &FlowKey) -> u16 {
         Ends::V4 { lan, wan } => lan ^ wan,
         Ends::V6 { lan, wan } => fold_wide(lan ^ wan),
     };
+    if key.protocol == protocol::SCTP {
+        return toeplitz(key.lan_port ^ key.wan_port) % REDIRECTION_ENTRIES;
+    }
     let ports = if has_ports(key.protocol) { key.lan_port ^ key.wan_port } else { 0 };
     toeplitz(low(addresses >> 16) ^ low(addresses) ^ ports) % REDIRECTION_ENTRIES
 }
 
 const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
+    matches!(protocol, protocol::TCP | protocol::UDP)
 }
 
 /// The exclusive or of the 16-bit words that a device would hash.
@@ -56,6 +60,9 @@ fn folded(facts: &Facts) -> u16 {
         Addresses::V4 { source, destination } => source ^ destination,
         Addresses::V6 { source, destination } => fold_wide(source ^ destination),
     };
+    if facts.protocol == protocol::SCTP && facts.fragment.is_none() {
+        return facts.source_port ^ facts.destination_port;
+    }
     let ports = if has_ports(facts.protocol) && facts.fragment.is_none() {
         facts.source_port ^ facts.destination_port
     } else {

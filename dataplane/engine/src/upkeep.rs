@@ -116,6 +116,9 @@ impl Engine {
         }
         self.end_following(now, slot);
         self.remember(now, slot, reason);
+        if self.table.key(slot).has_one_way_number() {
+            self.pairs.end(&self.table, slot);
+        }
         let hot = self.table.hot(slot);
         self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);
         self.counters.reason(reason).add(1);

@@ -1,5 +1,6 @@
 //! Where frames come from and go to.
 
+use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 
@@ -36,6 +37,12 @@ pub trait PacketIo {
 
     /// The bytes of the frame at `place`: all of it, or its first segment with at least 512 bytes.
     fn head(&self, place: usize) -> &[u8];
+
+    /// All bytes of the frame at `place`, in order; the first part is its head.
+    fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]>;
+
+    /// What the device found of the checksum of its TCP segment or UDP datagram.
+    fn checksum(&self, place: usize) -> DeviceChecksum;
 
     /// Its whole length on the wire, without FCS.
     fn wire_len(&self, place: usize) -> usize;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use arrayvec::ArrayVec;
+use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 
@@ -22,6 +23,8 @@ pub struct MemoryIo {
     pub send_max: usize,
     /// The longest frame that can be sent.
     pub frame_max: usize,
+    /// What the device says of every checksum.
+    pub checksum: DeviceChecksum,
     batch: ArrayVec<Option<Vec<u8>>, BURST_MAX>,
     leaving: [Vec<Vec<u8>>; 2],
 }
@@ -34,6 +37,7 @@ impl Default for MemoryIo {
             sent: Default::default(),
             send_max: usize::MAX,
             frame_max: 1518,
+            checksum: DeviceChecksum::NotChecked,
             batch: ArrayVec::new(),
             leaving: Default::default(),
         }
@@ -61,6 +65,14 @@ impl PacketIo for MemoryIo {
 
     fn head(&self, place: usize) -> &[u8] {
         self.batch[place].as_deref().unwrap_or_default()
+    }
+
+    fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(self.head(place))
+    }
+
+    fn checksum(&self, _place: usize) -> DeviceChecksum {
+        self.checksum
     }
 
     fn wire_len(&self, place: usize) -> usize {

@@ -160,7 +160,7 @@ impl<Io: PacketIo> Worker<Io> {
     /// Works through the frames at hand: facts of all, then each to its owner or to the engine, then one send a port.
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
         self.shared.counters.bursts.add(1);
-        self.gather(len);
+        self.gather(len, from_device);
         if from_device {
             let bytes = self.facts.iter().map(|facts| u64::from(facts.wire_len)).sum();
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
@@ -169,7 +169,8 @@ impl<Io: PacketIo> Worker<Io> {
         for place in 0..len {
             let facts = self.facts[place];
             let port = port_of(place);
-            if from_device && workers > 1 {
+            // What is malformed belongs to no session, and is dropped where it came in.
+            if from_device && workers > 1 && facts.fault.is_none() {
                 let owner = steer::owner(&facts, self.io.head(place), workers);
                 if owner != self.config.worker {
                     self.hand_over(place, port, owner);
@@ -193,7 +194,8 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    fn gather(&mut self, len: usize) {
+    /// The facts of all frames; of those that come from a device also whether their checksums hold.
+    fn gather(&mut self, len: usize, from_device: bool) {
         self.facts.clear();
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
@@ -202,7 +204,11 @@ impl<Io: PacketIo> Worker<Io> {
             if place + PREFETCH_AHEAD < len {
                 self.io.prefetch(place + PREFETCH_AHEAD);
             }
-            self.facts.push(packet::parse(self.io.head(place), self.io.wire_len(place)));
+            let mut facts = packet::parse(self.io.head(place), self.io.wire_len(place));
+            if from_device {
+                packet::verify(&mut facts, self.io.checksum(place), self.io.segments(place));
+            }
+            self.facts.push(facts);
         }
     }
 

@@ -76,7 +76,8 @@ fn payload(query: &ExplainQuery) -> Vec<u8> {
             header.extend(query.selector.to_be_bytes());
             header.extend([0; 8]);
             header.extend([1, 0, 0, 20]);
-            header.extend([0; 16]);
+            // The tag that it offers is not 0.
+            header.extend([1; 16]);
             header
         }
         // An AH of three words without a check value, before "no next header".

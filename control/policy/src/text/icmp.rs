@@ -33,6 +33,12 @@ pub(crate) const NAMES: &[Named] = &[
     Named { name: "redirect", v4: &[of(5)], v6: &[of(137)] },
     Named { name: "router-solicitation", v4: &[of(10)], v6: &[of(133)] },
     Named { name: "router-advertisement", v4: &[of(9)], v6: &[of(134)] },
+    Named { name: "extended-echo", v4: &[of(42)], v6: &[of(160)] },
+    Named { name: "inverse-neighbour-discovery", v4: &[], v6: &[141 << 8..=142 << 8 | 0xff] },
+    Named { name: "certification-path", v4: &[], v6: &[148 << 8..=149 << 8 | 0xff] },
+    Named { name: "multicast-router-discovery", v4: &[], v6: &[151 << 8..=153 << 8 | 0xff] },
+    Named { name: "home-agent-discovery", v4: &[], v6: &[of(144)] },
+    Named { name: "mobile-prefix", v4: &[], v6: &[of(146)] },
     Named { name: "mld", v4: &[], v6: &[130 << 8..=132 << 8 | 0xff, of(143)] },
 ];
 
@@ -49,9 +55,10 @@ pub(crate) const NOT_BY_RULE: &[(&str, &str)] = &[
 
 /// Types that rules decide. The others are errors, which pass with the session that they speak of, answers, which pass
 /// with their question, neighbour discovery, or unknown; a test holds this equal to the engine.
-const DECIDED_BY_RULES_V4: &[u16] = &[5, 8, 9, 10, 13, 15, 17];
+const DECIDED_BY_RULES_V4: &[u16] = &[5, 8, 9, 10, 13, 15, 17, 42];
 /// The same of ICMPv6.
-const DECIDED_BY_RULES_V6: &[u16] = &[128, 130, 131, 132, 133, 134, 137, 143];
+const DECIDED_BY_RULES_V6: &[u16] =
+    &[128, 130, 131, 132, 133, 134, 137, 141, 142, 143, 144, 146, 148, 149, 151, 152, 153, 160];
 
 /// Whether a rule decides any message of these types and codes.
 pub(crate) fn is_decided_by_rules(is_v4: bool, selector: &RangeInclusive<u16>) -> bool {

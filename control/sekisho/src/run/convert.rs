@@ -38,6 +38,11 @@ pub(crate) const fn state_name(state: State) -> api::SessionState {
         State::Unreplied => api::SessionState::Unreplied,
         State::Replied => api::SessionState::Replied,
         State::Stream => api::SessionState::Stream,
+        State::CookieWait => api::SessionState::CookieWait,
+        State::CookieEchoed => api::SessionState::CookieEchoed,
+        State::ShutdownSent => api::SessionState::ShutdownSent,
+        State::ShutdownAckSent => api::SessionState::ShutdownAckSent,
+        State::Closed => api::SessionState::Closed,
     }
 }
 
@@ -53,6 +58,11 @@ pub(crate) const fn state_of(name: api::SessionState) -> State {
         api::SessionState::Unreplied => State::Unreplied,
         api::SessionState::Replied => State::Replied,
         api::SessionState::Stream => State::Stream,
+        api::SessionState::CookieWait => State::CookieWait,
+        api::SessionState::CookieEchoed => State::CookieEchoed,
+        api::SessionState::ShutdownSent => State::ShutdownSent,
+        api::SessionState::ShutdownAckSent => State::ShutdownAckSent,
+        api::SessionState::Closed => State::Closed,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
-use sekisho_dpdk::{Burst, Clock, Eal, Mbuf, PacketPool, RxQueue, TxQueue};
+use sekisho_dpdk::{Burst, Checksum, Clock, Eal, Mbuf, PacketPool, RxQueue, TxQueue};
+use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 use sekisho_worker::{PacketIo, Sent};
@@ -201,6 +202,23 @@ impl PacketIo for DpdkIo {
 
     fn head(&self, place: usize) -> &[u8] {
         self.batch.data(place)
+    }
+
+    fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
+        // Where the next segment is stands in a part of the packet's record that nothing else reads.
+        let packet = self.batch.get(place);
+        let more = packet.filter(|packet| packet.segment_count() > 1);
+        let first = packet.map(|packet| packet.data());
+        first.into_iter().chain(more.into_iter().flat_map(|packet| packet.segments().skip(1)))
+    }
+
+    fn checksum(&self, place: usize) -> DeviceChecksum {
+        match self.batch.get(place).map(|packet| packet.checksum_l4()) {
+            Some(Checksum::Good) => DeviceChecksum::Good,
+            Some(Checksum::Bad) => DeviceChecksum::Bad,
+            // One that is not filled in must not leave like that either.
+            Some(Checksum::Unknown | Checksum::Absent) | None => DeviceChecksum::NotChecked,
+        }
     }
 
     fn wire_len(&self, place: usize) -> usize {

@@ -170,14 +170,15 @@ fn say_ports(ports: &Ports, cores: &Cores) {
     for port in &ports.0 {
         let taken = port.device.taken();
         tracing::info!(
-            "port {}: {} ({}), MTU {}, queues {} in, {} out; steering: {}",
+            "port {}: {} ({}), MTU {}, queues {} in, {} out; steering: {}; TCP and UDP checksums: {}",
             port.which,
             port.device.device(),
             port.device.info().driver,
             taken.mtu,
             taken.rx_queues,
             taken.tx_queues,
-            port.steering
+            port.steering,
+            if taken.checksum_l4 { "by the device" } else { "by the workers" }
         );
         taken.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let Some(node) = port.device.info().socket else { continue };

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::helper::{ANNOUNCED_PORT_MIN, Helper, OPENINGS_MAX};
-use sekisho_engine::packet::{self, Class};
+use sekisho_engine::packet::{self, Class, DeviceChecksum};
 use sekisho_engine::policy::{
     Action, Inspection, LinkLocal, LogLevel, Policy, Protections, Protocols, Rule, RuleNames, Ruleset,
     ServiceMatch, SpoofingMode, Zone, ZoneId,
@@ -29,6 +29,11 @@ pub fn parse(data: &[u8]) {
         assert!(usize::from(facts.transport_at) + facts.transport_len as usize <= frame.len() + beyond);
         assert!(facts.tcp.data_len <= facts.transport_len);
     }
+    // Whatever it finds, in whatever pieces.
+    let (mut judged, (first, second)) = (facts, frame.split_at(frame.len() / 2));
+    packet::verify(&mut judged, DeviceChecksum::NotChecked, [frame]);
+    packet::verify(&mut judged, DeviceChecksum::Bad, [first, second]);
+    assert!(facts.fault.is_none() || judged.fault == facts.fault);
 }
 
 /// Two generations of a policy: the second refuses what the first allowed.

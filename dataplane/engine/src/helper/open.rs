@@ -66,7 +66,7 @@ impl Engine {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.settle_expected(slot, expected);
-        self.begin(now, port, facts, head, slot, rule, out);
+        self.enter(now, port, facts, head, slot, rule, out);
         Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
     }
 

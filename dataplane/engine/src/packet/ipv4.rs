@@ -34,6 +34,9 @@ pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) 
     if !checksum_holds(header) {
         return Err(Reason::IpBadChecksum);
     }
+    if facts.hop_limit == 0 {
+        return Err(Reason::IpTtlZero);
+    }
     if header_len > HEADER_MIN {
         options(&header[HEADER_MIN..])?;
     }

@@ -10,6 +10,11 @@ pub(super) const FRAGMENT: u8 = 44;
 pub(super) const DESTINATION: u8 = 60;
 const OPTION_PAD1: u8 = 0;
 const OPTION_JUMBO: u8 = 0xc2;
+/// RFC 6275 section 6.3.
+const OPTION_HOME_ADDRESS: u8 = 0xc9;
+/// Routing headers whose first address is the final destination: mobility (RFC 6275), segments (RFC 8754).
+const ROUTING_MOBILITY: u8 = 2;
+const ROUTING_SEGMENTS: u8 = 4;
 /// Hop-by-hop, destination, routing, fragment, destination: RFC 8200 section 4.1 has no longer chain.
 const CHAIN_MAX: usize = 5;
 
@@ -36,6 +41,9 @@ pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) 
     let end = start + usize::from(payload_len);
     if end > wire_len {
         return Err(Reason::IpTruncated);
+    }
+    if facts.hop_limit == 0 {
+        return Err(Reason::IpTtlZero);
     }
     let mut chain = Chain { head, at: start, end, next: fixed[6], seen: Seen::default() };
     for _ in 0..CHAIN_MAX {
@@ -71,24 +79,30 @@ enum Step {
     Upper,
 }
 
-impl Chain<'_> {
+impl<'f> Chain<'f> {
     fn step(&mut self, facts: &mut Facts) -> Result<Step, Reason> {
         let first = self.seen.headers == 0;
         self.seen.headers += 1;
         match self.next {
-            HOP_BY_HOP if first => self.options()?,
+            HOP_BY_HOP if first => self.options(facts)?,
             HOP_BY_HOP => return Err(Reason::Ipv6ExtensionHeaders),
             DESTINATION if self.seen.destination < 2 => {
                 self.seen.destination += 1;
-                self.options()?;
+                self.options(facts)?;
             }
             ROUTING if !self.seen.routing => {
                 self.seen.routing = true;
-                let routing_type = *self.header(4)?.get(2).ok_or(Reason::Ipv6ExtensionHeaders)?;
+                let header = self.header(4)?;
+                let (routing_type, segments_left) = (header[2], header[3]);
                 if routing_type == 0 {
                     return Err(Reason::Ipv6RoutingHeader);
                 }
-                self.skip()?;
+                let at = self.at;
+                let len = self.skip()?.len();
+                let names_last = matches!(routing_type, ROUTING_MOBILITY | ROUTING_SEGMENTS) && len >= 24;
+                if names_last && segments_left > 0 {
+                    facts.final_at = offset(at + 8)?;
+                }
             }
             DESTINATION | ROUTING => return Err(Reason::Ipv6ExtensionHeaders),
             FRAGMENT => {
@@ -129,7 +143,7 @@ impl Chain<'_> {
     }
 
     /// The whole header at hand by its own length field; goes on to the next.
-    fn skip(&mut self) -> Result<&[u8], Reason> {
+    fn skip(&mut self) -> Result<&'f [u8], Reason> {
         let fixed = self.header(2)?;
         let (next, len) = (fixed[0], (usize::from(fixed[1]) + 1) * 8);
         self.header(len)?;
@@ -140,8 +154,9 @@ impl Chain<'_> {
     }
 
     /// Hop-by-hop or destination options: lengths must add up, and no jumbo payload (RFC 2675).
-    fn options(&mut self) -> Result<(), Reason> {
-        let mut rest = &self.skip()?[2..];
+    fn options(&mut self, facts: &mut Facts) -> Result<(), Reason> {
+        let header = self.skip()?;
+        let mut rest = &header[2..];
         while let Some((&kind, after)) = rest.split_first() {
             if kind == OPTION_PAD1 {
                 rest = after;
@@ -151,6 +166,9 @@ impl Chain<'_> {
                 return Err(Reason::Ipv6Jumbogram);
             }
             let len = usize::from(*after.first().ok_or(Reason::Ipv6ExtensionHeaders)?);
+            if kind == OPTION_HOME_ADDRESS && len == 16 {
+                facts.home_at = offset(self.at - after.len() + 1)?;
+            }
             rest = rest.get(2 + len..).ok_or(Reason::Ipv6ExtensionHeaders)?;
         }
         Ok(())

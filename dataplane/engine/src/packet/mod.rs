@@ -3,10 +3,12 @@
 //! [`parse`] never fails: a frame that no session could send carries the reason in [`Facts::fault`], beside
 //! whatever was learnt before the fault, so that a log line can still name its addresses.
 
+pub mod checksum;
 mod ethernet;
 mod ipv4;
 mod ipv6;
 mod quote;
+pub(crate) mod sctp;
 mod transport;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,8 +16,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::flow::FiveTuple;
 use crate::reason::Reason;
 
+pub use checksum::{DeviceChecksum, verify};
 pub use ethernet::ethertype;
-pub(crate) use quote::quoted;
+pub(crate) use quote::{quoted, stated_mtu};
+pub(crate) use transport::{ENHANCED_GRE, Part, part_in_query};
 pub use transport::{icmp, icmpv6, tcp_flags};
 
 /// IP protocol numbers that the engine knows by name (IANA "Assigned Internet Protocol Numbers").
@@ -186,14 +190,20 @@ pub struct Facts {
     pub hop_limit: u8,
     /// Set if the packet is a fragment; then only [`Facts::addresses`] and [`Facts::protocol`] are known.
     pub fragment: Option<Fragment>,
-    /// TCP, UDP, SCTP: source port. ICMP and ICMPv6 queries: the identifier.
+    /// TCP, UDP, SCTP: source port. ICMP and ICMPv6 queries: the identifier. GRE, ESP, AH: the upper half of the key or
+    /// SPI.
     pub source_port: u16,
-    /// TCP, UDP, SCTP: destination port. ICMP and ICMPv6: `type * 256 + code`.
+    /// TCP, UDP, SCTP: destination port. ICMP and ICMPv6: `type * 256 + code`. GRE, ESP, AH: the lower half of the key
+    /// or SPI.
     pub destination_port: u16,
-    /// The segment, if it is one of TCP.
+    /// The segment, if it is one of TCP. Of SCTP the verification tag, in the place of the sequence number.
     pub tcp: Tcp,
     /// Offset of the IP header in the frame.
     pub network_at: u16,
+    /// Offset of the final destination in an IPv6 routing header that still leads elsewhere; 0 if there is none.
+    pub final_at: u16,
+    /// Offset of the home address of a mobile IPv6 sender; 0 if there is none.
+    pub home_at: u16,
     /// Offset of the header behind the IP headers.
     pub transport_at: u16,
     /// Bytes from there to the end of the packet (padding of the frame excluded).
@@ -257,6 +267,15 @@ impl Facts {
         }
     }
 
+    /// Whether its destination is a multicast group, or everybody on the link.
+    pub const fn is_to_group(&self) -> bool {
+        match self.addresses {
+            Addresses::V4 { destination, .. } => destination >> 28 == 0xe || destination == u32::MAX,
+            Addresses::V6 { destination, .. } => destination >> 120 == 0xff,
+            Addresses::None => false,
+        }
+    }
+
     /// The ICMP or ICMPv6 type.
     pub const fn icmp_type(&self) -> u8 {
         (self.destination_port >> 8) as u8
@@ -283,6 +302,8 @@ pub fn parse(head: &[u8], wire_len: usize) -> Facts {
         destination_port: 0,
         tcp: Tcp::default(),
         network_at: 0,
+        final_at: 0,
+        home_at: 0,
         transport_at: 0,
         transport_len: 0,
         wire_len: u32::try_from(wire_len).unwrap_or(u32::MAX),

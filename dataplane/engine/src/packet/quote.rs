@@ -1,7 +1,7 @@
 //! The packet that an ICMP or ICMPv6 error quotes: cut short, and what its sender said of lengths is beside the point.
 
 use super::ipv6::{DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING};
-use super::{Addresses, Class, Facts, Tcp, be16, be32, icmp, icmpv6, protocol};
+use super::{Addresses, Class, Facts, Tcp, be16, be32, icmp, icmpv6, part_in_query, protocol, transport};
 
 /// Bytes of the error before the quote (RFC 792, RFC 4443).
 const ERROR_HEADER: usize = 8;
@@ -15,6 +15,7 @@ pub(crate) fn quoted(head: &[u8], error: &Facts) -> Option<Facts> {
     let message = head.get(at..)?;
     let message = message.get(..message.len().min(usize::try_from(error.transport_len).ok()?))?;
     let quote = message.get(ERROR_HEADER..)?;
+    let quote = quote.get(..stated_len(error, message)).unwrap_or(quote);
     let mut facts = Facts { class: Class::Ip, tcp: Tcp::default(), fragment: None, fault: None, ..*error };
     let rest = if error.addresses.is_v4() { v4(quote, &mut facts)? } else { v6(quote, &mut facts)? };
     match facts.protocol {
@@ -22,27 +23,48 @@ pub(crate) fn quoted(head: &[u8], error: &Facts) -> Option<Facts> {
             facts.source_port = be16(rest, 0)?;
             facts.destination_port = be16(rest, 2)?;
             facts.tcp.sequence = be32(rest, 4)?;
+            // Of an INIT, which has no verification tag, the tag that it offers.
+            let is_init = facts.protocol == protocol::SCTP && rest.get(12) == Some(&1);
+            facts.tcp.acknowledgement = if is_init { be32(rest, 16).unwrap_or(0) } else { 0 };
         }
         protocol::ICMP | protocol::ICMPV6 => {
             facts.destination_port = be16(rest, 0)?;
             facts.source_port = be16(rest, 4)?;
-            if !is_query(&facts) {
-                return None;
-            }
+            // Errors about errors do not exist (RFC 1122 section 3.2.2).
+            part_in_query(facts.addresses.is_v4(), facts.icmp_type())?;
+        }
+        protocol::GRE => transport::gre_number(rest, &mut facts)?,
+        protocol::ESP | protocol::AH => {
+            let at = if facts.protocol == protocol::ESP { 0 } else { 4 };
+            (facts.source_port, facts.destination_port) = (be16(rest, at)?, be16(rest, at + 2)?);
         }
         _ => (facts.source_port, facts.destination_port) = (0, 0),
     }
     Some(facts)
 }
 
-/// Errors about errors do not exist (RFC 1122 section 3.2.2).
-fn is_query(facts: &Facts) -> bool {
-    match facts.addresses.is_v4() {
-        true => matches!(
-            facts.icmp_type(),
-            icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY
-        ),
-        false => matches!(facts.icmp_type(), icmpv6::ECHO | icmpv6::ECHO_REPLY),
+/// How much of what follows is the quote (RFC 4884 section 4); behind it there are extensions.
+fn stated_len(error: &Facts, message: &[u8]) -> usize {
+    let (at, unit, is_extensible) = match error.addresses.is_v4() {
+        true => (5, 4, true),
+        false => (4, 8, matches!(error.icmp_type(), icmpv6::UNREACHABLE | icmpv6::TIME_EXCEEDED)),
+    };
+    match message.get(at) {
+        Some(words) if is_extensible && *words > 0 => usize::from(*words) * unit,
+        _ => usize::MAX,
+    }
+}
+
+/// The MTU that a fragmentation-needed or packet-too-big tells; `None` for other errors.
+pub(crate) fn stated_mtu(head: &[u8], error: &Facts) -> Option<u32> {
+    const FRAGMENTATION_NEEDED: u8 = 4;
+    let message = head.get(usize::from(error.transport_at)..)?;
+    match (error.addresses.is_v4(), error.icmp_type()) {
+        (true, icmp::UNREACHABLE) if message.get(1) == Some(&FRAGMENTATION_NEEDED) => {
+            be16(message, 6).map(u32::from)
+        }
+        (false, icmpv6::PACKET_TOO_BIG) => be32(message, 4),
+        _ => None,
     }
 }
 

@@ -242,7 +242,7 @@ fn transport_headers_are_held_to_their_lengths() {
         "ICMP for IPv4 in IPv6"
     );
     let sctp =
-        |chunk: [u8; 4]| with(protocol::SCTP, &[&[0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0][..], &chunk].concat());
+        |chunk: [u8; 4]| with(protocol::SCTP, &[&[0, 1, 0, 2, 0, 0, 0, 7, 0, 0, 0, 0][..], &chunk].concat());
     assert_eq!(sctp([10, 0, 0, 4]), None);
     assert_eq!(sctp([10, 0, 0, 3]), Some(Reason::SctpMalformed));
     assert_eq!(sctp([10, 0, 0, 5]), Some(Reason::SctpMalformed));

@@ -1,7 +1,7 @@
 //! What comes behind IP: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443), SCTP (RFC 9260),
 //! GRE (RFC 2784, 2890), ESP (RFC 4303), AH (RFC 4302).
 
-use super::{Facts, Tcp, be16, be32, protocol};
+use super::{Facts, Tcp, be16, be32, protocol, sctp};
 use crate::reason::Reason;
 
 /// TCP flags, as they stand in byte 13 of the header.
@@ -34,6 +34,8 @@ pub mod icmp {
     pub const INFORMATION_REPLY: u8 = 16;
     pub const ADDRESS_MASK: u8 = 17;
     pub const ADDRESS_MASK_REPLY: u8 = 18;
+    pub const EXTENDED_ECHO: u8 = 42;
+    pub const EXTENDED_ECHO_REPLY: u8 = 43;
 }
 
 /// ICMPv6 types (IANA registry).
@@ -53,7 +55,55 @@ pub mod icmpv6 {
     pub const NEIGHBOUR_SOLICITATION: u8 = 135;
     pub const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
     pub const REDIRECT: u8 = 137;
+    pub const INVERSE_SOLICITATION: u8 = 141;
+    pub const INVERSE_ADVERTISEMENT: u8 = 142;
     pub const MLD2_REPORT: u8 = 143;
+    pub const HOME_AGENT_DISCOVERY: u8 = 144;
+    pub const HOME_AGENT_DISCOVERY_REPLY: u8 = 145;
+    pub const MOBILE_PREFIX_SOLICITATION: u8 = 146;
+    pub const MOBILE_PREFIX_ADVERTISEMENT: u8 = 147;
+    pub const CERTIFICATION_PATH_SOLICITATION: u8 = 148;
+    pub const CERTIFICATION_PATH_ADVERTISEMENT: u8 = 149;
+    pub const MULTICAST_ROUTER_ADVERTISEMENT: u8 = 151;
+    pub const MULTICAST_ROUTER_SOLICITATION: u8 = 152;
+    pub const MULTICAST_ROUTER_TERMINATION: u8 = 153;
+    pub const EXTENDED_ECHO: u8 = 160;
+    pub const EXTENDED_ECHO_REPLY: u8 = 161;
+}
+
+/// What answers to what: each query of ICMP, and its reply. Both have an identifier in their fifth and sixth byte.
+const ICMP_QUERIES: [(u8, u8); 5] = [
+    (icmp::ECHO, icmp::ECHO_REPLY),
+    (icmp::TIMESTAMP, icmp::TIMESTAMP_REPLY),
+    (icmp::INFORMATION, icmp::INFORMATION_REPLY),
+    (icmp::ADDRESS_MASK, icmp::ADDRESS_MASK_REPLY),
+    (icmp::EXTENDED_ECHO, icmp::EXTENDED_ECHO_REPLY),
+];
+/// The same of ICMPv6: RFC 4443, the mobility of RFC 6275, RFC 8335.
+const ICMPV6_QUERIES: [(u8, u8); 4] = [
+    (icmpv6::ECHO, icmpv6::ECHO_REPLY),
+    (icmpv6::HOME_AGENT_DISCOVERY, icmpv6::HOME_AGENT_DISCOVERY_REPLY),
+    (icmpv6::MOBILE_PREFIX_SOLICITATION, icmpv6::MOBILE_PREFIX_ADVERTISEMENT),
+    (icmpv6::EXTENDED_ECHO, icmpv6::EXTENDED_ECHO_REPLY),
+];
+
+/// The part that an ICMP or ICMPv6 message has in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It asks.
+    Query,
+    /// It answers the query of this type.
+    Reply(u8),
+}
+
+/// The part that a message of this type has in a query; `None`: none.
+pub(crate) fn part_in_query(is_v4: bool, kind: u8) -> Option<Part> {
+    let queries: &[(u8, u8)] = if is_v4 { &ICMP_QUERIES } else { &ICMPV6_QUERIES };
+    queries.iter().find_map(|(query, reply)| match kind {
+        kind if kind == *query => Some(Part::Query),
+        kind if kind == *reply => Some(Part::Reply(*query)),
+        _ => None,
+    })
 }
 
 /// Parses the header at `facts.transport_at`.
@@ -66,14 +116,16 @@ pub(super) fn parse(head: &[u8], facts: &mut Facts) -> Result<(), Reason> {
     match facts.protocol {
         protocol::TCP => tcp(packet, len, facts),
         protocol::UDP => udp(packet, len, facts),
-        protocol::ICMP if facts.addresses.is_v4() => icmp_any(packet, facts, is_icmp_query),
-        protocol::ICMPV6 if !facts.addresses.is_v4() => icmp_any(packet, facts, is_icmpv6_query),
+        protocol::ICMP if facts.addresses.is_v4() => icmp_any(packet, facts),
+        protocol::ICMPV6 if !facts.addresses.is_v4() => icmp_any(packet, facts),
         // The protocol of the other family's ICMP: nobody speaks that.
         protocol::ICMP | protocol::ICMPV6 => Err(Reason::IcmpType),
-        protocol::SCTP => sctp(packet, len, facts),
-        protocol::GRE => gre(packet),
-        protocol::ESP if packet.len() < 8 => Err(Reason::TransportTruncated),
-        protocol::AH => ah(packet, len),
+        // RFC 3376 section 4, RFC 2236: no message is shorter.
+        protocol::IGMP if packet.len() < 8 => Err(Reason::TransportTruncated),
+        protocol::SCTP => sctp_any(packet, len, facts),
+        protocol::GRE => gre(packet, facts),
+        protocol::ESP => esp(packet, facts),
+        protocol::AH => ah(packet, len, facts),
         _ => Ok(()),
     }
 }
@@ -135,34 +187,28 @@ fn udp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
     ports_not_zero(facts)
 }
 
-fn icmp_any(packet: &[u8], facts: &mut Facts, is_query: fn(u8) -> bool) -> Result<(), Reason> {
+fn icmp_any(packet: &[u8], facts: &mut Facts) -> Result<(), Reason> {
     let fixed: &[u8; 4] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
     facts.destination_port = u16::from_be_bytes([fixed[0], fixed[1]]);
-    if is_query(fixed[0]) {
+    if part_in_query(facts.addresses.is_v4(), fixed[0]).is_some() {
         facts.source_port = be16(packet, 4).ok_or(Reason::TransportTruncated)?;
     }
     // Every message, query, error or neighbour discovery, has at least 8 bytes (RFC 792, RFC 4443, RFC 4861).
     if packet.len() < 8 { Err(Reason::TransportTruncated) } else { Ok(()) }
 }
 
-fn is_icmp_query(kind: u8) -> bool {
-    matches!(kind, icmp::ECHO | icmp::ECHO_REPLY | icmp::TIMESTAMP..=icmp::ADDRESS_MASK_REPLY)
-}
-
-fn is_icmpv6_query(kind: u8) -> bool {
-    matches!(kind, icmpv6::ECHO | icmpv6::ECHO_REPLY)
-}
-
-fn sctp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
+fn sctp_any(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
     let fixed: &[u8; 12] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
     ports(fixed, facts);
     ports_not_zero(facts)?;
-    // RFC 9260 section 3: at least one chunk, whose length counts its own four bytes of header.
-    let chunk_len = be16(packet, 14).map(usize::from).ok_or(Reason::SctpMalformed)?;
-    if chunk_len < 4 || 12 + chunk_len > len { Err(Reason::SctpMalformed) } else { Ok(()) }
+    facts.tcp.sequence = be32(fixed, 4).unwrap_or(0);
+    sctp::check(packet, len)
 }
 
-fn gre(packet: &[u8]) -> Result<(), Reason> {
+/// In the place of the upper half of a GRE key: the lower one is the call of enhanced GRE, in one direction.
+pub(crate) const ENHANCED_GRE: u16 = u16::MAX;
+
+fn gre(packet: &[u8], facts: &mut Facts) -> Result<(), Reason> {
     let flags = be16(packet, 0).ok_or(Reason::TransportTruncated)?;
     let (version, has_routing) = (flags & 7, flags & 0x4000 != 0);
     // Version 1 is the enhanced GRE of PPTP (RFC 2637). Routing (RFC 1701) is a source route, gone since RFC 2784.
@@ -171,17 +217,50 @@ fn gre(packet: &[u8]) -> Result<(), Reason> {
     }
     let (has_checksum, has_key, has_sequence) =
         (flags & 0x8000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
+    // RFC 2637 section 4.1: always with a key, never with a checksum.
+    if version == 1 && (!has_key || has_checksum) {
+        return Err(Reason::GreMalformed);
+    }
     let has_acknowledgement = version == 1 && flags & 0x0080 != 0;
     let optional = [has_checksum, has_key, has_sequence, has_acknowledgement];
     let len = 4 + 4 * optional.iter().filter(|present| **present).count();
-    if packet.len() < len { Err(Reason::TransportTruncated) } else { Ok(()) }
+    if packet.len() < len {
+        return Err(Reason::TransportTruncated);
+    }
+    gre_number(packet, facts);
+    Ok(())
 }
 
-fn ah(packet: &[u8], len: usize) -> Result<(), Reason> {
+/// The key of a GRE packet (RFC 2890), or the call of an enhanced one (RFC 2637 section 4.1), if it is at hand.
+pub(super) fn gre_number(packet: &[u8], facts: &mut Facts) -> Option<()> {
+    const HAS_CHECKSUM: u16 = 0x8000;
+    const HAS_KEY: u16 = 0x2000;
+    let flags = be16(packet, 0)?;
+    (facts.source_port, facts.destination_port) = (0, 0);
+    if flags & HAS_KEY != 0 {
+        let at = if flags & HAS_CHECKSUM == 0 { 4 } else { 8 };
+        let is_enhanced = flags & 7 == 1;
+        facts.source_port = if is_enhanced { ENHANCED_GRE } else { be16(packet, at)? };
+        facts.destination_port = be16(packet, at + 2)?;
+    }
+    Some(())
+}
+
+fn esp(packet: &[u8], facts: &mut Facts) -> Result<(), Reason> {
+    let fixed: &[u8; 8] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
+    ports(fixed, facts);
+    Ok(())
+}
+
+fn ah(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
     let fixed: &[u8; 12] = packet.first_chunk().ok_or(Reason::TransportTruncated)?;
     // RFC 4302 section 2.2: length in 32-bit words, less two.
     let claimed = (usize::from(fixed[1]) + 2) * 4;
-    if claimed < 12 || claimed > len { Err(Reason::AhMalformed) } else { Ok(()) }
+    if claimed < 12 || claimed > len {
+        return Err(Reason::AhMalformed);
+    }
+    ports(&fixed[4..], facts);
+    Ok(())
 }
 
 fn ports(header: &[u8], facts: &mut Facts) {

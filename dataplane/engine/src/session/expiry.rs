@@ -4,7 +4,7 @@
 //! A question is a keepalive as RFC 9293 section 3.8.4 has it: no data, one below the number that its receiver expects
 //! next. An end that lives answers with an acknowledgement, which also reaches the other end and does no harm there.
 
-use super::{State, tcp};
+use super::{State, sctp, tcp};
 use crate::packet::{protocol, tcp_flags};
 use crate::pipeline::Engine;
 use crate::policy::OnExpiry;
@@ -31,7 +31,11 @@ impl Engine {
     pub(crate) fn on_expiry(&mut self, slot: u32, out: &mut Outbox) -> Fate {
         let hot = self.table.hot(slot);
         let reason = match hot.state {
-            State::SynSent | State::SynReceived => Reason::EndHandshake,
+            State::SynSent | State::SynReceived | State::CookieWait | State::CookieEchoed => {
+                Reason::EndHandshake
+            }
+            State::Closed if sctp::was_aborted(&hot.peers) => Reason::EndAborted,
+            State::ShutdownSent | State::ShutdownAckSent | State::Closed => Reason::EndShutDown,
             State::Closing | State::TimeWait => Reason::EndClosed,
             State::Reset => Reason::EndReset,
             _ => Reason::EndIdle,

@@ -1,9 +1,14 @@
 //! Sessions: what they are ([`State`], [`SessionView`]), where they are kept ([`table`]), when they expire
-//! ([`wheel`]) and how packets move them ([`tcp`], [`query`]).
+//! ([`wheel`]), how packets move them ([`tcp`], [`sctp`], [`query`]) and by what other names packets belong to
+//! them ([`kin`]).
 
 pub(crate) mod expiry;
+pub(crate) mod kin;
+pub(crate) mod pairs;
+pub(crate) mod paths;
 pub(crate) mod query;
 mod related;
+pub(crate) mod sctp;
 pub mod table;
 pub mod tcp;
 pub(crate) mod tombstone;
@@ -62,7 +67,7 @@ pub enum State {
     SynSent,
     /// TCP: SYNs from both sides, not both acknowledged.
     SynReceived,
-    /// TCP: the handshake is done.
+    /// TCP and SCTP: the handshake is done.
     Established,
     /// TCP: one side has sent its FIN.
     HalfClosed,
@@ -78,11 +83,21 @@ pub enum State {
     Replied,
     /// UDP: traffic both ways for longer than [`State::STREAM_AFTER`].
     Stream,
+    /// SCTP: an INIT, perhaps its INIT ACK.
+    CookieWait,
+    /// SCTP: the cookie was sent back, and is not acknowledged.
+    CookieEchoed,
+    /// SCTP: one side has sent its SHUTDOWN.
+    ShutdownSent,
+    /// SCTP: the other side has acknowledged that.
+    ShutdownAckSent,
+    /// SCTP: shut down or aborted; stragglers are still known.
+    Closed,
 }
 
 impl State {
     /// How many states there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 15;
 
     /// All states in order of their number.
     pub const ALL: [Self; Self::COUNT] = [
@@ -96,6 +111,11 @@ impl State {
         Self::Unreplied,
         Self::Replied,
         Self::Stream,
+        Self::CookieWait,
+        Self::CookieEchoed,
+        Self::ShutdownSent,
+        Self::ShutdownAckSent,
+        Self::Closed,
     ];
 
     /// A UDP session with traffic both ways becomes a stream when it is older than this.
@@ -114,6 +134,11 @@ impl State {
             Self::Unreplied => "unreplied",
             Self::Replied => "replied",
             Self::Stream => "stream",
+            Self::CookieWait => "cookie-wait",
+            Self::CookieEchoed => "cookie-echoed",
+            Self::ShutdownSent => "shutdown-sent",
+            Self::ShutdownAckSent => "shutdown-ack-sent",
+            Self::Closed => "closed",
         }
     }
 
@@ -122,18 +147,22 @@ impl State {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether the session may make room for a newcomer in a full table: a TCP handshake that is not done, or
-    /// another protocol's packet that nobody answered.
+    /// Whether the session may make room for a newcomer in a full table: a handshake that is not done, or another
+    /// protocol's packet that nobody answered.
     pub const fn is_half_open(self) -> bool {
-        matches!(self, Self::SynSent | Self::SynReceived | Self::Unreplied)
+        matches!(
+            self,
+            Self::SynSent | Self::SynReceived | Self::Unreplied | Self::CookieWait | Self::CookieEchoed
+        )
     }
 
     /// How long a session of `protocol` may stay in this state without a packet, in milliseconds.
     pub const fn timeout_ms(self, protocol: u8, timeouts: &Timeouts) -> u32 {
-        use crate::packet::protocol::{ICMP, ICMPV6, UDP};
+        use crate::packet::protocol::{ICMP, ICMPV6, SCTP, UDP};
         match (self, protocol) {
             (Self::SynSent, _) => timeouts.tcp_syn_sent_ms,
             (Self::SynReceived, _) => timeouts.tcp_syn_received_ms,
+            (Self::Established, SCTP) => timeouts.other_replied_ms,
             (Self::Established, _) => timeouts.tcp_established_ms,
             (Self::HalfClosed, _) => timeouts.tcp_half_closed_ms,
             (Self::Closing, _) => timeouts.tcp_closing_ms,
@@ -142,7 +171,15 @@ impl State {
             (_, ICMP | ICMPV6) => timeouts.icmp_ms,
             (Self::Unreplied, UDP) => timeouts.udp_unreplied_ms,
             (Self::Replied, UDP) => timeouts.udp_replied_ms,
-            (Self::Unreplied, _) => timeouts.other_unreplied_ms,
+            (
+                Self::Unreplied
+                | Self::CookieWait
+                | Self::CookieEchoed
+                | Self::ShutdownSent
+                | Self::ShutdownAckSent
+                | Self::Closed,
+                _,
+            ) => timeouts.other_unreplied_ms,
             (Self::Replied, _) => timeouts.other_replied_ms,
             (Self::Stream, _) => timeouts.udp_stream_ms,
         }

@@ -53,6 +53,19 @@ impl Peer {
         self.flags & flags == flags
     }
 
+    /// Its 16 bytes, for sessions of other protocols, which keep what they know in the same place.
+    pub(crate) const fn words(self) -> [u32; 4] {
+        let Self { end, end_max, acknowledged, window_max, scale, flags } = self;
+        [end, end_max, acknowledged, window_max as u32 | (scale as u32) << 16 | (flags as u32) << 24]
+    }
+
+    /// Back from [`Self::words`].
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of a packed word are taken apart")]
+    pub(crate) const fn of_words([end, end_max, acknowledged, rest]: [u32; 4]) -> Self {
+        let (window_max, scale, flags) = (rest as u16, (rest >> 16) as u8, (rest >> 24) as u8);
+        Self { end, end_max, acknowledged, window_max, scale, flags }
+    }
+
     /// A side as its SYN, or SYN and ACK, shows it; the other side's window, if known, bounds its data.
     fn of_syn(segment: &Segment, other_window: u32) -> Self {
         let tcp = &segment.tcp;
@@ -352,10 +365,11 @@ pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> Tcp {
 }
 
 /// Whether the side of index `side` may have sent a segment that begins at `sequence` lately: nothing that it has not
-/// sent yet, and no more than one window behind.
+/// sent yet, and nothing that was acknowledged long ago (RFC 5927 section 4.1).
 pub(crate) fn may_have_sent(peers: &[Peer; 2], side: usize, sequence: u32) -> bool {
-    let (sender, receiver) = (peers[side], peers[1 - side]);
-    sender.has(Peer::SYN) && lags(receiver, sender, sequence)
+    let sender = peers[side];
+    let in_flight = sender.end.wrapping_sub(sender.acknowledged);
+    sender.has(Peer::SYN) && sender.end.wrapping_sub(sequence) <= in_flight.saturating_add(ACK_LAG_MIN)
 }
 
 enum Fit {

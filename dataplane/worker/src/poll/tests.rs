@@ -5,6 +5,7 @@ use crossbeam::channel;
 use etherparse::PacketBuilder;
 use sekisho_engine::Config;
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::policy::{Action, LogLevel, Policy, Rule, RuleNames, Ruleset, Zone, ZoneId};
 
 use super::*;
@@ -133,6 +134,30 @@ fn frames_find_their_owner_over_the_rings() {
     assert_eq!(over, into);
     assert!(over > 150, "two thirds are on the wrong worker: {over} of 400");
     assert!(rig.shared.iter().all(|shared| shared.engine.opened.get() > 20), "every worker owns some");
+}
+
+/// What a device found right is not looked at again; what it found wrong, or did not look at, is; and a wrong sum is
+/// dropped where it came in.
+#[test]
+fn checksums_are_verified_where_the_device_did_not() {
+    let mut wrong = udp(1, Port::Lan);
+    let last = wrong.len() - 1;
+    wrong[last] ^= 1;
+    for (device, is_believed) in
+        [(DeviceChecksum::NotChecked, false), (DeviceChecksum::Bad, false), (DeviceChecksum::Good, true)]
+    {
+        let mut rig = Rig::new(3, 64);
+        for worker in 0..3 {
+            rig.workers[worker].io.checksum = device;
+            rig.arrive(worker, Port::Lan, wrong.clone());
+            rig.arrive(worker, Port::Lan, udp(2, Port::Lan));
+        }
+        rig.turn();
+        rig.turn();
+        let dropped = if is_believed { 0 } else { 3 };
+        assert_eq!(rig.reason(Reason::UdpBadChecksum), dropped, "{device:?}");
+        assert_eq!(rig.sent(Port::Wan) as u64, 6 - dropped, "{device:?}");
+    }
 }
 
 #[test]

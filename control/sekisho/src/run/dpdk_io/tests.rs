@@ -126,6 +126,29 @@ fn the_engine_is_shown_enough_of_a_frame_in_pieces() {
     assert_eq!((small.in_use(), large.in_use()), (0, 0));
 }
 
+/// A frame whose head is long enough stays in its pieces; all of them are summed.
+#[test]
+fn all_segments_of_a_frame_are_there_to_be_summed() {
+    let eal = eal();
+    let (pieces, large) = (pool(&eal, 255, 640), pool(&eal, 255, 2048));
+    let mut started = ring(&eal, "net_ring0", &large);
+    let mut queue = started.tx.remove(0);
+    let frame: Vec<u8> = (0..1_400).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let mut burst = Burst::new(&eal);
+    assert!(burst.push_frame(&pieces, &frame));
+    assert_eq!(queue.send(&mut burst), 1);
+    let lan =
+        Side { arrivals: started.rx, departure: Departure::Own { queue, relayed: None }, frame_max: 1522 };
+    let wan = side(ring(&eal, "net_ring1", &large), None);
+    let mut io = DpdkIo::new(&eal, 0, [lan, wan], large.clone());
+    assert_eq!(io.receive(Port::Lan), 1);
+    assert!(io.head(0).len() < frame.len());
+    assert_eq!(io.segments(0).next(), Some(io.head(0)));
+    assert_eq!(io.segments(0).flatten().copied().collect::<Vec<_>>(), frame);
+    assert_eq!(io.checksum(0), DeviceChecksum::NotChecked, "a ring looks at nothing");
+    io.release();
+}
+
 #[test]
 fn time_begins_at_zero_and_goes_on() {
     let eal = eal();

@@ -132,10 +132,13 @@ fn helpers(page: &Page, control: &Control) -> Done {
 
 /// Whether sessions of that protocol can be in that state.
 fn is_possible(class: ProtocolClass, state: State) -> bool {
+    use State::{CookieEchoed, CookieWait, Established, ShutdownAckSent, ShutdownSent};
     let of_others = matches!(state, State::Unreplied | State::Replied);
+    let of_sctp = matches!(state, CookieWait | CookieEchoed | ShutdownSent | ShutdownAckSent | State::Closed);
     match class {
-        ProtocolClass::Tcp => !of_others && state != State::Stream,
+        ProtocolClass::Tcp => !of_others && !of_sctp && state != State::Stream,
         ProtocolClass::Udp => of_others || state == State::Stream,
+        ProtocolClass::Sctp => of_sctp || state == Established,
         _ => of_others,
     }
 }

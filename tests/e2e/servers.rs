@@ -20,7 +20,7 @@ pub(crate) fn http(namespace: &Namespace, address: &str) -> Server {
         .map(|kind| format!("{kind}_temp_path {path}/{kind};"))
         .concat();
     let config = format!(
-        "user root; daemon off; pid {path}/pid; error_log stderr; events {{}}
+        "user root; daemon off; master_process off; pid {path}/pid; error_log stderr; events {{}}
          http {{ access_log off; {temporary} server {{ listen {address}:80; root {path}; }} }}"
     );
     let file = folder.path().join("nginx.conf");

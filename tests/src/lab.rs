@@ -180,7 +180,23 @@ impl Namespace {
 pub struct Behind {
     /// The host.
     pub host: Namespace,
-    _holder: Running,
+    holder: Running,
+}
+
+/// Ends what still runs inside: a server's own children outlive it, and nobody else knows of this namespace.
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+        let holder = self.holder.pid().to_string();
+        let Some(own) = namespace(&holder) else { return };
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if pid != holder && namespace(&pid).as_ref() == Some(&own) {
+                // It may have ended by itself, which is as good.
+                let _ = run(Command::new("kill").args(["-KILL", &pid]));
+            }
+        }
+    }
 }
 
 /// Where a host behind another one is.
@@ -246,6 +262,6 @@ impl Behind {
             let (network, gateway) = (place.networks[family], place.gateway[family]);
             other_side.must(&format!("ip route add {network} via {gateway}"));
         }
-        Self { host, _holder: holder }
+        Self { host, holder }
     }
 }

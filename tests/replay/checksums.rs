@@ -5,13 +5,10 @@ use sekisho_tests::sctp::Association;
 
 use super::*;
 
-/// The frame with one bit of its last byte turned over.
+/// The frame with one bit of the last byte of its packet turned over.
 fn spoilt(packet: &Packet) -> Vec<u8> {
-    packet.patched(|bytes| {
-        let last =
-            bytes.iter().len().min(20 + packet.payload.len() + if packet.source.is_ipv6() { 20 } else { 0 });
-        bytes[last - 1] ^= 1;
-    })
+    let len = packet.ip().len();
+    packet.patched(|bytes| bytes[len - 1] ^= 1)
 }
 
 #[test]
@@ -23,13 +20,12 @@ fn a_wrong_checksum_is_dropped_by_name_and_opens_nothing() {
             (ping(ip(lan), ip(wan), 7, 1), Reason::IcmpBadChecksum),
             (Association::new(at(lan, 7), at(wan, 9)).init(), Reason::SctpBadChecksum),
         ];
-        for (number, (packet, reason)) in (1..).zip(cases) {
+        for (packet, reason) in cases {
             let mut scene = lan_out();
             scene.lan(spoilt(&packet)).drops(reason);
             scene.lan(spoilt(&packet.clone().vlan(20))).drops(reason);
             scene.lan(packet).opens(1, "lan-out");
             scene.plays();
-            assert!(number > 0);
         }
     }
 }

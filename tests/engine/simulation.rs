@@ -50,7 +50,7 @@ struct World {
 
 impl World {
     fn new(ruleset: Ruleset, workers: u8, sessions_max: u32) -> Self {
-        let simulation = Simulation::new(ruleset, NonZeroU8::new(workers).unwrap(), sessions_max);
+        let simulation = Simulation::new(ruleset, NonZeroU8::new(workers).unwrap(), sessions_max, None);
         let deployed = simulation.now();
         let cursors = vec![0; usize::from(workers)];
         Self { simulation, frames: 0, ends: 0, sent: BTreeMap::new(), cursors, deployed }

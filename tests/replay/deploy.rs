@@ -87,16 +87,12 @@ fn it_is_the_way_of_the_first_packet_that_is_decided_again() {
 
 #[test]
 fn a_rule_may_say_otherwise_than_its_policy() {
-    let both = "\
-  - {name: ping, from: lan, to: wan, service: icmp/echo, action: allow, sessions_on_deploy: rematch}
+    let both =
+        "  - {name: ping, from: lan, to: wan, service: icmp/echo, action: allow, sessions_on_deploy: rematch}
   - {name: dns, from: lan, to: wan, service: udp/53, action: allow}";
-    let neither = "\
-  - {name: ping, from: lan, to: wan, service: icmp/echo, action: drop, sessions_on_deploy: rematch}
+    let neither =
+        "  - {name: ping, from: lan, to: wan, service: icmp/echo, action: drop, sessions_on_deploy: rematch}
   - {name: dns, from: lan, to: wan, service: udp/53, action: drop}";
-    if sekisho_policy::load_str("p", &policy("keep", both), std::path::Path::new("")).is_err() {
-        // The language says it for the whole policy alone.
-        return;
-    }
     let mut scene = Scene::new(&policy("keep", both));
     scene.lan(request(1, 1)).opens(1, "ping");
     scene.lan(udp(at(LAN, 5000), at(WAN, 53), b"")).opens(2, "dns");
@@ -158,4 +154,42 @@ fn a_deploy_under_an_open_connection_loses_no_packet() {
     let mut second = Tcp::new(at(LAN, 40_001), at(WAN, 443));
     scene.lan(second.client(SYN)).opens(2, "lan-out");
     assert_eq!(scene.plays().summary.deploys, 50);
+}
+
+/// What the policy says, what a rule says, and what becomes of a session that the new policy does not allow.
+#[test]
+fn keep_and_rematch_by_policy_and_by_rule() {
+    let rule = |action: &str, of_rule: Option<&str>| {
+        let of_rule = of_rule.map_or(String::new(), |word| format!(", sessions_on_deploy: {word}"));
+        format!("  - {{name: ping, from: lan, to: wan, service: icmp/echo, action: {action}{of_rule}}}")
+    };
+    for of_policy in ["keep", "rematch"] {
+        for of_rule in [None, Some("keep"), Some("rematch")] {
+            let ends = of_rule.unwrap_or(of_policy) == "rematch";
+            // The new policy's words count: the old one says the opposite.
+            let opposite = if ends { "keep" } else { "rematch" };
+            let mut scene = Scene::new(&policy(opposite, &rule("allow", Some(opposite))));
+            scene.lan(request(1, 1)).opens(1, "ping");
+            scene.at_ms(1000).deploys(&policy(of_policy, &rule("drop", of_rule)));
+            if ends {
+                scene.lan(request(1, 2)).drops(Reason::PolicyChanged).of(1);
+                scene.ends_with_it(1, Reason::EndPolicy);
+            } else {
+                scene.lan(request(1, 2)).follows(1);
+            }
+            scene.plays();
+
+            // A rule that is gone has no word; the policy's counts.
+            let mut scene = Scene::new(&policy(opposite, &rule("allow", Some(opposite))));
+            scene.lan(request(1, 1)).opens(1, "ping");
+            scene.at_ms(1000).deploys(&policy(of_policy, NO_PING));
+            if of_policy == "rematch" {
+                scene.lan(request(1, 2)).drops(Reason::PolicyChanged).of(1);
+                scene.ends_with_it(1, Reason::EndPolicy);
+            } else {
+                scene.lan(request(1, 2)).follows(1);
+            }
+            scene.plays();
+        }
+    }
 }

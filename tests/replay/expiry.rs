@@ -166,3 +166,76 @@ fn many_sessions_are_asked_at_one_moment_in_an_order_of_their_own() {
     tick(&mut scene, 1 + IDLE_MS);
     scene.plays();
 }
+
+/// A policy whose probes are asked `retries` times, `interval` apart.
+fn probing(probe: &str) -> String {
+    format!("{LAN_OUT}timeouts: {{tcp: {{established: 10m}}, on_expiry: probe, probe: {{{probe}}}}}\n")
+}
+
+#[test]
+fn retries_and_interval_of_probes_are_those_of_the_policy() {
+    for (probe, retries, interval_ms) in [
+        ("retries: 1, interval: 1s", 1, 1000),
+        ("retries: 5", 5, 10_000),
+        ("interval: 250ms", 3, 250),
+        ("retries: 20, interval: 1h", 20, 3_600_000),
+    ] {
+        let mut scene = Scene::new(&probing(probe));
+        let mut web = web();
+        web.opens(&mut scene, 1, "lan-out");
+        let edge_ms = scene.last_ms() + IDLE_MS;
+        for round in 0..retries {
+            asks(&mut scene, edge_ms + round * interval_ms);
+        }
+        let end_ms = edge_ms + retries * interval_ms;
+        tick(&mut scene, end_ms - 1);
+        scene.ends(1, Reason::EndUnanswered, end_ms);
+        resets(&mut scene, end_ms);
+        tick(&mut scene, end_ms);
+        scene.plays();
+    }
+}
+
+#[test]
+fn answers_begin_the_count_of_probes_afresh() {
+    let mut scene = Scene::new(&probing("retries: 2, interval: 1s"));
+    let mut web = web();
+    web.opens(&mut scene, 1, "lan-out");
+    let edge_ms = scene.last_ms() + IDLE_MS;
+    asks(&mut scene, edge_ms);
+    asks(&mut scene, edge_ms + 1000);
+    scene.at_ms(edge_ms + 1999).lan(web.client(ACK)).follows(1);
+    scene.wan(web.server(ACK)).follows(1);
+    let again_ms = scene.last_ms() + IDLE_MS;
+    asks(&mut scene, again_ms);
+    asks(&mut scene, again_ms + 1000);
+    scene.ends(1, Reason::EndUnanswered, again_ms + 2000);
+    resets(&mut scene, again_ms + 2000);
+    tick(&mut scene, again_ms + 2000);
+    scene.plays();
+}
+
+#[test]
+fn a_rule_may_have_probes_of_its_own() {
+    let policy = "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+timeouts: {tcp: {established: 10m}, on_expiry: probe, probe: {retries: 2, interval: 5s}}
+rules:
+  - {name: database, from: lan, to: wan, service: tcp/5432, action: allow, timeout: {established: 1m, probe: {retries: 1}}}
+  - {name: rest, from: lan, to: wan, action: allow}
+";
+    let mut scene = Scene::new(policy);
+    Tcp::new(at(LAN, 40_000), at(WAN, 5432)).opens(&mut scene, 1, "database");
+    web().opens(&mut scene, 2, "rest");
+    asks(&mut scene, 60_001);
+    scene.ends(1, Reason::EndUnanswered, 65_001);
+    resets(&mut scene, 65_001);
+    for at_ms in [IDLE_MS + 1, IDLE_MS + 5001] {
+        asks(&mut scene, at_ms);
+    }
+    scene.ends(2, Reason::EndUnanswered, IDLE_MS + 10_001);
+    resets(&mut scene, IDLE_MS + 10_001);
+    tick(&mut scene, IDLE_MS + 10_001);
+    scene.plays();
+}

@@ -2,11 +2,13 @@
 //! frames and its counters.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
+mod asymmetric;
 mod builders;
 mod checksums;
 mod deploy;
 mod expiry;
 mod ftp;
+mod grace;
 mod icmp_errors;
 mod link;
 mod malformed;

@@ -216,3 +216,52 @@ fn sessions_that_end_together_end_in_the_order_of_their_numbers() {
     tick(&mut scene, first + 1);
     scene.plays();
 }
+
+/// Every timeout that a rule may have, each different from the policy's and from all others.
+#[test]
+fn a_rule_may_have_every_timeout_of_its_own() {
+    let of_rule = "{syn_sent: 31s, syn_received: 32s, established: 33s, half_closed: 34s, closing: 35s, time_wait: 36s, \
+                   reset: 37s, udp: {unreplied: 38s, replied: 39s, stream: 40s}, icmp: 41s, \
+                   other: {unreplied: 42s, replied: 43s}}";
+    let policy = format!(
+        "version: 1\nzones: {{lan: {{port: lan}}, wan: {{port: wan}}}}\nrules:\n  - {{name: lan-out, from: lan, to: wan, action: allow, timeout: {of_rule}}}\n{TIMEOUTS}"
+    );
+    let start = || (Scene::new(&policy), web());
+
+    let (mut scene, mut web) = start();
+    scene.lan(web.client(SYN)).opens(1, "lan-out");
+    holds_for(&scene, scene.last_ms(), 31_000, Reason::EndHandshake, None);
+    scene.at_ms(5000).wan(web.server(SYN | ACK)).follows(1);
+    holds_for(&scene, 5000, 32_000, Reason::EndHandshake, None);
+    scene.at_ms(6000).lan(web.client(ACK)).follows(1);
+    holds_for(&scene, 6000, 33_000, Reason::EndIdle, None);
+    let mut reset = scene.clone();
+    reset.at_ms(7000).wan(web.clone().server(RST)).follows(1);
+    holds_for(&reset, 7000, 37_000, Reason::EndReset, None);
+    scene.at_ms(7000).lan(web.client(FIN | ACK)).follows(1);
+    holds_for(&scene, 7000, 34_000, Reason::EndIdle, None);
+    scene.at_ms(8000).wan(web.server(FIN | ACK)).follows(1);
+    holds_for(&scene, 8000, 35_000, Reason::EndClosed, None);
+    scene.at_ms(9000).lan(web.client(ACK)).follows(1);
+    holds_for(&scene, 9000, 36_000, Reason::EndClosed, None);
+
+    let (client, server) = (at(LAN, 5000), at(WAN, 53));
+    let (mut scene, _) = start();
+    scene.lan(udp(client, server, b"ask")).opens(1, "lan-out");
+    holds_for(&scene, 0, 38_000, Reason::EndIdle, None);
+    scene.at_ms(1000).wan(udp(server, client, b"answer")).follows(1);
+    holds_for(&scene, 1000, 39_000, Reason::EndIdle, None);
+    scene.at_ms(3000).lan(udp(client, server, b"ask")).follows(1);
+    holds_for(&scene, 3000, 40_000, Reason::EndIdle, None);
+
+    let (mut scene, _) = start();
+    scene.lan(ping(ip(LAN), ip(WAN), 7, 1)).opens(1, "lan-out");
+    holds_for(&scene, 0, 41_000, Reason::EndIdle, None);
+
+    let gre = |from, to| Packet::new(ip(from), ip(to), 47, [0, 0, 8, 0]);
+    let (mut scene, _) = start();
+    scene.lan(gre(LAN, WAN)).opens(1, "lan-out");
+    holds_for(&scene, 0, 42_000, Reason::EndIdle, None);
+    scene.at_ms(1000).wan(gre(WAN, LAN)).follows(1);
+    holds_for(&scene, 1000, 43_000, Reason::EndIdle, None);
+}

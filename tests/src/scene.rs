@@ -42,6 +42,7 @@ pub struct Scene {
     deploys: Vec<Deploy>,
     lines: Vec<Line>,
     sessions_max: u32,
+    started: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ impl Scene {
             deploys: Vec::new(),
             lines: Vec::new(),
             sessions_max: 1000,
+            started: None,
         }
     }
 
@@ -95,6 +97,13 @@ impl Scene {
     #[must_use]
     pub fn sessions_max(mut self, sessions_max: u32) -> Self {
         self.sessions_max = sessions_max;
+        self
+    }
+
+    /// On an appliance that started so many milliseconds before the first frame.
+    #[must_use]
+    pub fn started_ms_ago(mut self, ms: u64) -> Self {
+        self.started = Some(Duration::from_millis(ms));
         self
     }
 
@@ -236,6 +245,7 @@ impl Scene {
             deploys: self.deploys.clone(),
             workers: NonZeroU8::new(workers).unwrap(),
             sessions_max: self.sessions_max,
+            started: self.started,
         };
         play(job)
     }

@@ -190,3 +190,24 @@ fn what_is_not_built_is_found_wherever_it_stands() {
     assert_eq!(features(rule), ["2 rules.syn_proxy: always"]);
     assert_eq!(features("inspection: {fragments: reassemble}"), ["2 inspection.fragments: reassemble"]);
 }
+
+#[test]
+fn zones_and_probes_have_settings_of_their_own() {
+    use sekisho_engine::policy::{MidstreamMode, TcpWindowMode};
+    let loaded = read(
+        "zones: {lan: {port: lan, tcp_window: off}, wan: {port: wan, midstream: pickup}}\n\
+         inspection: {tcp_window: log, grace: 2m}\n\
+         timeouts: {probe: {retries: 5}}\n\
+         rules:\n- {name: r, action: allow, timeout: {probe: {interval: 1s}}}\n",
+    );
+    let zones = &loaded.ruleset.zones;
+    assert_eq!((zones[0].tcp_window, zones[0].midstream), (Some(TcpWindowMode::Off), None));
+    assert_eq!((zones[1].tcp_window, zones[1].midstream), (None, Some(MidstreamMode::Pickup)));
+    assert_eq!(loaded.ruleset.inspection.grace_ms, 120_000);
+    let probes = |timeouts: &Timeouts| (timeouts.probe_retries, timeouts.probe_interval_ms);
+    assert_eq!(loaded.ruleset.timeouts.iter().map(probes).collect::<Vec<_>>(), [(5, 10_000), (5, 1000)]);
+    for wrong in ["retries: 0", "retries: 21", "interval: 2h", "interval: 5"] {
+        let text = format!("version: 1\ntimeouts: {{probe: {{{wrong}}}}}\nrules: []\n");
+        assert!(load_str("p", &text, Path::new("")).is_err(), "{wrong}");
+    }
+}

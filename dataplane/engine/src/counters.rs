@@ -6,9 +6,10 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::helper::{Helper, HelperCounts};
+use crate::one_sided::Evidence;
 use crate::port::Port;
 use crate::reason::Reason;
-use crate::session::State;
+use crate::session::{State, TimeoutKey};
 
 /// A counter or gauge with one writer.
 #[derive(Debug, Default)]
@@ -88,6 +89,8 @@ pub struct Counters {
     pub helpers: [HelperCounts; Helper::ALL.len()],
     /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
     pub suspicious: [Count; Port::ALL.len()],
+    /// What gives away that only one direction of TCP comes through here, in the order of [`Evidence::ALL`].
+    pub one_sided: [Count; Evidence::COUNT],
 }
 
 impl Default for Counters {
@@ -98,6 +101,7 @@ impl Default for Counters {
             opened: Count::default(),
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
+            one_sided: core::array::from_fn(|_| Count::default()),
         }
     }
 }
@@ -134,6 +138,19 @@ pub struct RuleCounts {
     pub cut_idle: Count,
     /// Packets of sessions that were cut before: their ends spoke again, and the timeout may be too short.
     pub spoke_again: Count,
+    /// The timeouts under which those sessions had been cut, a bit each in the order of [`TimeoutKey::ALL`].
+    pub too_short: Count,
+}
+
+impl RuleCounts {
+    /// Counts a packet of a session that had been cut under the timeout `key`.
+    pub(crate) fn spoke_again(&self, key: TimeoutKey) {
+        self.spoke_again.add(1);
+        let bit = 1 << key as u32;
+        if self.too_short.get() & bit == 0 {
+            self.too_short.add(bit);
+        }
+    }
 }
 
 impl RuleHits {

@@ -12,6 +12,8 @@
 pub mod counters;
 pub mod flow;
 pub mod helper;
+mod look;
+mod one_sided;
 pub mod packet;
 mod pipeline;
 pub mod policy;
@@ -25,5 +27,7 @@ pub mod steer;
 pub mod time;
 mod upkeep;
 
+pub use look::{Known, Prospect};
+pub use one_sided::{Evidence, OneSidedPrefix};
 pub use pipeline::{Config, Engine, Running};
 pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};

@@ -13,8 +13,11 @@ use std::sync::Arc;
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
 use crate::helper::{Expectations, Followers};
+use crate::one_sided::OneSided;
 use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
-use crate::policy::{Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode};
+use crate::policy::{
+    Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode, TcpWindowMode, ZoneId,
+};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
@@ -25,7 +28,7 @@ use crate::session::paths::Paths;
 use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::{Plot, Tombstones};
 use crate::session::wheel::Wheel;
-use crate::session::{State, kin, query, sctp, tcp};
+use crate::session::{State, TimeoutKey, kin, query, sctp, tcp};
 use crate::steer;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
@@ -83,6 +86,11 @@ pub struct Engine {
     pub(crate) pairs: Pairs,
     pub(crate) paths: Paths,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) one_sided: OneSided,
+    /// When the appliance started; `None`: long ago.
+    started: Option<Instant>,
+    /// Until then sessions are picked up in midstream, and windows only logged ([`crate::policy::Inspection::grace_ms`]).
+    grace_until: Instant,
 }
 
 impl Engine {
@@ -92,11 +100,21 @@ impl Engine {
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
         let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
-        let followers = Followers::new(expectations.followers_max());
-        let pairs = Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384));
-        let paths = Paths::new();
-        let counters = Arc::new(Counters::default());
-        Self { config, running, table, wheel, tombstones, expectations, followers, pairs, paths, counters }
+        Self {
+            table,
+            wheel,
+            tombstones,
+            followers: Followers::new(expectations.followers_max()),
+            expectations,
+            pairs: Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384)),
+            paths: Paths::new(),
+            counters: Arc::new(Counters::default()),
+            one_sided: OneSided::new(config.secret),
+            started: None,
+            grace_until: Instant::ZERO,
+            running,
+            config,
+        }
     }
 
     /// The same engine, before its first packet, with the table of expectations that it shares with others.
@@ -110,6 +128,17 @@ impl Engine {
     /// What its helpers, and those of the engines that it shares the table with, expect.
     pub fn expectations(&self) -> &Arc<Expectations> {
         &self.expectations
+    }
+
+    /// Says when the appliance started: sessions that run through it have their grace from then on.
+    pub fn set_started(&mut self, started: Instant) {
+        self.started = Some(started);
+        self.reckon_grace();
+    }
+
+    fn reckon_grace(&mut self) {
+        let span = Duration::from_millis(self.running.policy.ruleset.inspection.grace_ms.into());
+        self.grace_until = self.started.map_or(Instant::ZERO, |started| started + span);
     }
 
     /// Its counters, for whoever wants to read them, on any thread.
@@ -130,7 +159,9 @@ impl Engine {
     /// Switches to another policy; the old one goes back to the caller, to be freed elsewhere. Live sessions are
     /// decided again on their next packet where the policy says `rematch`.
     pub fn set_policy(&mut self, running: Running) -> Running {
-        core::mem::replace(&mut self.running, running)
+        let old = core::mem::replace(&mut self.running, running);
+        self.reckon_grace();
+        old
     }
 
     /// Inspects a frame that arrived on `port`: `facts` are what [`crate::packet::parse`] found in it, `head` its
@@ -146,6 +177,7 @@ impl Engine {
         let verdict = self.decide(now, port, facts, head, out);
         self.counters.reason(verdict.reason).add(1);
         if verdict.reason.is_drop() {
+            self.notice_packet(now, port, facts, verdict.reason);
             let log = self.running.policy.logs_drops(verdict.rule);
             let packet = self.record(now, port, facts, verdict);
             out.event(Event::Drop { packet, log });
@@ -329,10 +361,15 @@ impl Engine {
         let is_tcp = facts.protocol == protocol::TCP;
         let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
-            let mode = self.running.policy.ruleset.inspection.tcp_window;
             let segment = segment_of(facts, head);
             let (hot, _) = self.table.both(slot);
-            match tcp::track(&mut hot.peers, port.index(), &segment, mode) {
+            let mode = hot.tcp_window();
+            let mut outcome = tcp::track(&mut hot.peers, port.index(), &segment, mode);
+            if outcome == tcp::Outcome::Drop(Reason::TcpOutOfWindow) && now < self.grace_until {
+                // What is refused has changed nothing.
+                outcome = tcp::track(&mut hot.peers, port.index(), &segment, TcpWindowMode::Log);
+            }
+            match outcome {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
                 tcp::Outcome::Suspect => {
                     let state = tcp::state_of(&hot.peers);
@@ -378,7 +415,7 @@ impl Engine {
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
     fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
-        if hot.probes() > 0 {
+        if hot.is_asked() {
             if !hot.answer(port) && hot.state == state {
                 return;
             }
@@ -393,7 +430,7 @@ impl Engine {
         let class = ProtocolClass::of(protocol);
         self.counters.sessions(class, was).sub(1);
         self.counters.sessions(class, state).add(1);
-        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts);
+        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts());
         if state.timeout_ms(protocol, timeouts) < was.timeout_ms(protocol, timeouts) {
             // The timer is filed for later than the new state allows. A longer timeout is found out when it fires.
             self.wheel.remove(&mut self.table.timers(), slot);
@@ -418,9 +455,8 @@ impl Engine {
         over: Option<u32>,
         out: &mut Outbox,
     ) -> Verdict {
-        let picks_up = self.running.policy.ruleset.inspection.midstream == MidstreamMode::Pickup;
         if let Some(reason) = cannot_open(facts)
-            && !(picks_up && is_midstream(facts))
+            && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
             return self.unknown(port, reason, key, hashed);
         }
@@ -448,11 +484,11 @@ impl Engine {
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(now, port, facts, head, slot, rule, is_midstream(facts));
-        self.enter(now, port, facts, head, slot, rule, out);
+        self.enter(now, port, facts, head, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
-    /// The session in `slot`, whose rule is known, begins.
+    /// The session in `slot`, whose rule is known, begins; its opener is in the zone `opener`.
     #[expect(
         clippy::too_many_arguments,
         reason = "the packet and all that is known of it, kept in registers"
@@ -465,14 +501,16 @@ impl Engine {
         head: &[u8],
         slot: u32,
         rule: Option<RuleId>,
+        opener: Option<ZoneId>,
         out: &mut Outbox,
     ) {
         let policy = &self.running.policy;
         let (generation, timeouts, log) =
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
+        let tcp_window = policy.tcp_window(opener);
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
-        hot.timeouts = timeouts;
+        hot.set_terms(timeouts, tcp_window);
         cold.count(port, facts.wire_len);
         self.learn_link(slot, port, facts, head);
         self.file(now, slot);
@@ -480,6 +518,17 @@ impl Engine {
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }
+    }
+
+    /// Whether a session that nobody saw begin may be picked up by this packet, if the rules allow it: by the zone of
+    /// its source.
+    fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
+        let policy = &self.running.policy;
+        let zone = facts
+            .addresses
+            .source()
+            .and_then(|source| policy.zones.place(port, facts.vlan.outer(), source).zone());
+        policy.midstream(zone) == MidstreamMode::Pickup || now < self.grace_until
     }
 
     /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
@@ -491,7 +540,7 @@ impl Engine {
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&mut self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+    fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
         let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
@@ -500,7 +549,7 @@ impl Engine {
         }
         let rule = self.running.policy.by_key(tombstone.rule);
         if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again.add(1);
+            counts.spoke_again(TimeoutKey::of(tombstone.state, key.protocol));
         }
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
@@ -600,16 +649,11 @@ impl Engine {
     }
 
     pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
-        let policy = &self.running.policy;
-        match policy.classifier.classify(query) {
-            Some(rule) => {
-                if let Some(counts) = self.running.hits.rule(rule) {
-                    counts.hits.add(1);
-                }
-                (policy.rule(rule).action, Some(rule))
-            }
-            None => (policy.ruleset.default_action, None),
+        let (action, rule) = self.running.policy.decide(query);
+        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
+            counts.hits.add(1);
         }
+        (action, rule)
     }
 
     /// Whether the session may go on under the policy in force; if not, it ends.
@@ -634,6 +678,7 @@ impl Engine {
         let old = self.table.cold(slot).rule;
         let by_name = policy.by_key(old);
         let mark = self.table.hot(slot).mark;
+        let query = self.original_query(&policy, slot);
         let (rule, key) = match policy.on_deploy_of(by_name) {
             OnDeploy::Keep => (by_name, old),
             OnDeploy::Rematch if mark.is_expected() => {
@@ -641,7 +686,7 @@ impl Engine {
                 (rule, policy.key(rule))
             }
             OnDeploy::Rematch => {
-                let (action, rule) = self.ask_rules(&self.original_query(slot));
+                let (action, rule) = self.ask_rules(&query);
                 if action != Action::Allow {
                     return false;
                 }
@@ -650,29 +695,17 @@ impl Engine {
         };
         let (hot, cold) = self.table.both(slot);
         hot.policy = policy.generation;
-        hot.timeouts = policy.timeouts_of(rule);
+        hot.set_terms(policy.timeouts_of(rule), policy.tcp_window(query.from));
         cold.rule = key;
-        if mark.is_followed() && policy.helper_for(rule, &self.original_query(slot)) != Some(mark.kind()) {
+        if mark.is_followed() && policy.helper_for(rule, &query) != Some(mark.kind()) {
             self.end_following(now, slot);
         }
         true
     }
 
-    /// What the rules were asked when the session's first packet came.
-    fn original_query(&self, slot: u32) -> Query {
-        self.query_from(&self.table.key(slot), self.table.hot(slot).from())
-    }
-
-    /// What the rules are asked of a session with this key that the end behind `from` opens.
-    pub(crate) fn query_from(&self, key: &FlowKey, from: Port) -> Query {
-        let tuple = key.five_tuple(from);
-        let is_icmp = matches!(
-            (tuple.protocol, tuple.source.is_ipv4()),
-            (protocol::ICMP, true) | (protocol::ICMPV6, false)
-        );
-        let selector = if is_icmp { tuple.destination_port << 8 } else { tuple.destination_port };
-        let ends = [tuple.source, tuple.destination];
-        self.running.policy.query(from, key.vlan.outer(), ends, tuple.protocol, selector)
+    /// What the rules of `policy` are asked about the session's first packet.
+    pub(crate) fn original_query(&self, policy: &Policy, slot: u32) -> Query {
+        policy.query_from(&self.table.key(slot), self.table.hot(slot).from())
     }
 }
 

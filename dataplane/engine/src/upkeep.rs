@@ -8,7 +8,7 @@ use crate::policy::{RuleId, Timeouts};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Ended, Event, Outbox, PacketRecord, Verdict};
-use crate::session::expiry::{Fate, PROBE_INTERVAL_MS};
+use crate::session::expiry::Fate;
 use crate::session::tombstone::{Plot, Tombstone};
 use crate::session::{SessionId, SessionView};
 use crate::steer;
@@ -119,6 +119,7 @@ impl Engine {
         if self.table.key(slot).has_one_way_number() {
             self.pairs.end(&self.table, slot);
         }
+        self.notice_session(now, slot, reason);
         let hot = self.table.hot(slot);
         self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);
         self.counters.reason(reason).add(1);
@@ -163,19 +164,10 @@ impl Engine {
     }
 
     /// How the session ended that a late packet speaks of.
-    fn ended(&mut self, now: Instant, port: Port, facts: &Facts) -> Option<Ended> {
+    fn ended(&self, now: Instant, port: Port, facts: &Facts) -> Option<Ended> {
         let key = FlowKey::of(facts, port)?;
         let plot = Plot { hash: self.table.hash(&key).hash, entry: steer::entry_of(&key) };
-        let tombstone = *self.tombstones.find(plot)?;
-        let millis = |millis: u32| Duration::from_millis(u64::from(millis));
-        Some(Ended {
-            ago: millis(elapsed_ms(now, tombstone.ended_ms)),
-            reason: tombstone.reason,
-            state: tombstone.state,
-            idle: millis(tombstone.idle_ms),
-            timeout: millis(tombstone.timeout_ms),
-            rule: tombstone.rule,
-        })
+        self.tombstones.find(plot).map(|tombstone| told(tombstone, now))
     }
 
     /// Files the timer of a session, which is in no list.
@@ -187,14 +179,17 @@ impl Engine {
     /// When the session will have been idle for its timeout, and its ends have had time to answer, in milliseconds of the engine's clock.
     fn deadline_ms(&self, now: Instant, slot: u32) -> u64 {
         let hot = self.table.hot(slot);
-        let timeout_ms = hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot));
+        let timeouts = self.timeouts_of(slot);
+        let timeout_ms = hot.state.timeout_ms(hot.protocol(), timeouts);
         let idle_ms = elapsed_ms(now, hot.last_seen_ms);
         let last_seen_ms = if hot.last_seen_ms == stamp(now) {
             now.as_nanos().div_ceil(1_000_000)
         } else {
             now.as_millis().saturating_sub(u64::from(idle_ms))
         };
-        last_seen_ms + u64::from(timeout_ms) + u64::from(PROBE_INTERVAL_MS) * u64::from(hot.probes())
+        last_seen_ms
+            + u64::from(timeout_ms)
+            + u64::from(timeouts.probe_interval_ms) * u64::from(self.table.probes(slot))
     }
 
     /// The rule of a session in the policy in force, if that still has it.
@@ -206,7 +201,7 @@ impl Engine {
     pub(crate) fn timeouts_of(&self, slot: u32) -> &Timeouts {
         let (policy, hot) = (&self.running.policy, self.table.hot(slot));
         let id = if hot.policy == policy.generation {
-            hot.timeouts
+            hot.timeouts()
         } else {
             policy.timeouts_of(self.rule_of(slot))
         };
@@ -251,6 +246,19 @@ impl Engine {
         self.counters.suspicious[port.index()].add(1);
         let packet = self.record(now, port, facts, verdict);
         out.event(Event::Suspect { packet });
+    }
+}
+
+/// What a tombstone says, at `now`.
+pub(crate) fn told(tombstone: &Tombstone, now: Instant) -> Ended {
+    let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+    Ended {
+        ago: millis(elapsed_ms(now, tombstone.ended_ms)),
+        reason: tombstone.reason,
+        state: tombstone.state,
+        idle: millis(tombstone.idle_ms),
+        timeout: millis(tombstone.timeout_ms),
+        rule: tombstone.rule,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::num::NonZeroU8;
 
+use sekisho_engine::Evidence;
 use sekisho_engine::helper::{Helper, HelperCounts, Refusal, Stop};
 use sekisho_engine::policy::Ruleset;
 use sekisho_engine::reason::{Kind, Reason};
@@ -52,6 +53,8 @@ pub struct Job<'a> {
     pub workers: NonZeroU8,
     /// How many sessions each engine can hold.
     pub sessions_max: u32,
+    /// How long before the first frame the appliance started (`inspection.grace`); `None`: long ago.
+    pub started: Option<Duration>,
 }
 
 impl Job<'_> {
@@ -77,7 +80,7 @@ pub fn run(job: Job<'_>, outputs: Outputs<'_>) -> Result<Summary, Error> {
     let mut deploys = job.deploys;
     deploys.sort_by_key(|deploy| deploy.at);
     let mut replay = Replay {
-        simulation: Simulation::new(job.ruleset, job.workers, job.sessions_max),
+        simulation: Simulation::new(job.ruleset, job.workers, job.sessions_max, job.started),
         journal: outputs.open()?,
         summary: Summary::default(),
     };
@@ -184,6 +187,8 @@ impl Replay<'_> {
         let counted = Reason::ALL.iter().map(|reason| (reason.name(), simulation.count(*reason)));
         summary.reasons = counted.filter(|(_, count)| *count > 0).collect();
         summary.suspicious = simulation.suspicious();
+        let one_sided = Evidence::ALL.map(|evidence| (evidence.name(), simulation.one_sided(evidence)));
+        summary.one_sided = one_sided.into_iter().filter(|(_, count)| *count > 0).collect();
         summary.sessions_begun = simulation.sessions_begun();
         summary.sessions_live = simulation.sessions_live();
         summary.rules = simulation.hits().into_iter().map(|(rule, hits)| RuleHits { rule, hits }).collect();

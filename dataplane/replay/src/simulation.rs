@@ -21,7 +21,7 @@ use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_engine::{Config, Engine, Event, Outbox, OwnFrame, Running, Verdict, steer};
+use sekisho_engine::{Config, Engine, Event, Evidence, Outbox, OwnFrame, Running, Verdict, steer};
 
 /// The engines' clock at the first frame: well after its epoch, so that nothing that looks back meets it.
 pub const START: Instant = Instant::from_secs(86_400);
@@ -86,15 +86,20 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// `workers` engines for `sessions_max` sessions each, at [`START`], under the policy of `ruleset`.
-    pub fn new(ruleset: Ruleset, workers: NonZeroU8, sessions_max: u32) -> Self {
+    /// `workers` engines for `sessions_max` sessions each, at [`START`], under the policy of `ruleset`; they started
+    /// `started` before, or long ago.
+    pub fn new(ruleset: Ruleset, workers: NonZeroU8, sessions_max: u32, started: Option<Duration>) -> Self {
         let mut names = RuleNames::default();
         let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
         let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
             let engine = Engine::new(config, Running::new(Arc::clone(&policy)), START);
-            engine.sharing(Arc::clone(&expectations))
+            let mut engine = engine.sharing(Arc::clone(&expectations));
+            if let Some(before) = started {
+                engine.set_started(START - before);
+            }
+            engine
         };
         Self {
             engines: (0..workers.get()).map(engine).collect(),
@@ -153,6 +158,11 @@ impl Simulation {
     /// A figure of a helper, over all engines.
     pub fn count_of_helper(&self, helper: Helper, of: impl Fn(&HelperCounts) -> u64) -> u64 {
         self.engines.iter().map(|engine| of(&engine.counters().helpers[helper.index()])).sum()
+    }
+
+    /// How often this gave away that only one direction of TCP comes through here.
+    pub fn one_sided(&self, evidence: Evidence) -> u64 {
+        self.engines.iter().map(|engine| engine.counters().one_sided[evidence as usize].get()).sum()
     }
 
     /// Packets that each rule decided, under all policies so far, in no order.

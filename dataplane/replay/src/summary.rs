@@ -48,6 +48,9 @@ pub struct Summary {
     pub sent: u64,
     /// Frames that only `log` in the policy kept from being dropped.
     pub suspicious: u64,
+    /// What gave away that only one direction of TCP is in the captures (asymmetric routing), by its kind; kinds that
+    /// were never seen are left out.
+    pub one_sided: BTreeMap<&'static str, u64>,
     /// From the first frame to the last.
     pub duration_ns: u64,
     /// Sessions that began.

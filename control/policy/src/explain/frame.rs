@@ -22,16 +22,18 @@ pub(super) fn frame(query: &ExplainQuery) -> Vec<u8> {
     };
     let mut frame = Vec::new();
     let [kind, code] = query.selector.to_be_bytes();
+    // Of an ICMP query: its identifier.
+    let [high, low] = query.source_port.to_be_bytes();
     let written = match query.protocol {
         protocol::TCP => {
             builder.tcp(query.source_port, query.selector, 1, u16::MAX).syn().write(&mut frame, &[])
         }
         protocol::UDP => builder.udp(query.source_port, query.selector).write(&mut frame, &[]),
         protocol::ICMP if query.source.is_ipv4() => {
-            builder.icmpv4_raw(kind, code, [0; 4]).write(&mut frame, &payload)
+            builder.icmpv4_raw(kind, code, [high, low, 0, 0]).write(&mut frame, &payload)
         }
         protocol::ICMPV6 if query.source.is_ipv6() => {
-            builder.icmpv6_raw(kind, code, [0; 4]).write(&mut frame, &payload)
+            builder.icmpv6_raw(kind, code, [high, low, 0, 0]).write(&mut frame, &payload)
         }
         number => builder.write(&mut frame, IpNumber(number), &payload),
     };

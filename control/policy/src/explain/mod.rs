@@ -23,6 +23,7 @@ use sekisho_engine::{Config, Engine, Outbox, Running, Verdict};
 use serde::Serialize;
 
 use crate::load::Loaded;
+use crate::model::ResolvedPolicy;
 use crate::text::protocol;
 use crate::words::Word;
 pub use query::{BadQuery, ExplainQuery};
@@ -129,11 +130,21 @@ pub struct StateTimeout {
 /// Explains what becomes of a first packet.
 pub fn explain(loaded: &Loaded, query: &ExplainQuery) -> Explanation {
     let policy = Arc::new(loaded.compile(1, &mut RuleNames::default()));
-    let (verdict, answer) = inspect(&policy, query);
+    let unenforced = loaded.unenforced.iter().map(|one| one.feature.clone()).collect();
+    Explanation { unenforced, ..explain_compiled(&policy, &loaded.policy, query) }
+}
+
+/// The same under a policy that is compiled already; `resolved` is what else its file says.
+pub fn explain_compiled(
+    policy: &Arc<Policy>,
+    resolved: &ResolvedPolicy,
+    query: &ExplainQuery,
+) -> Explanation {
+    let (verdict, answer) = inspect(policy, query);
     let ends = [query.source, query.destination];
     let asked = policy.query(query.from, query.vlan, ends, query.protocol, query.selector);
     let came_to_rules = came_to_rules(verdict);
-    let rules = if came_to_rules { steps(loaded, &policy, &asked) } else { Vec::new() };
+    let rules = if came_to_rules { steps(resolved, policy, &asked) } else { Vec::new() };
     let decided_by = match rules.last() {
         _ if !came_to_rules => Decider::Inspection,
         Some(last) if last.differs_in.is_none() => Decider::Rule {
@@ -146,16 +157,16 @@ pub fn explain(loaded: &Loaded, query: &ExplainQuery) -> Explanation {
     let opens = verdict.reason == Reason::SessionNew;
     Explanation {
         packet: say::packet(query),
-        from: zone_found(loaded, &policy, query, query.from, query.source),
-        to: zone_found(loaded, &policy, query, query.from.other(), query.destination),
+        from: zone_found(resolved, policy, query, query.from, query.source),
+        to: zone_found(resolved, policy, query, query.from.other(), query.destination),
         rules,
         decided_by,
         verdict: if verdict.is_forward() { "forward" } else { "drop" },
         reason: verdict.reason.name(),
         reason_text: verdict.reason.text(),
         answer: answer.map(Reason::name),
-        session: opens.then(|| session_means(&policy, &verdict, query, &asked)),
-        unenforced: loaded.unenforced.iter().map(|one| one.feature.clone()).collect(),
+        session: opens.then(|| session_means(policy, &verdict, query, &asked)),
+        unenforced: Vec::new(),
     }
 }
 
@@ -181,10 +192,10 @@ fn came_to_rules(verdict: Verdict) -> bool {
 }
 
 /// Every rule from the top to the first that matches.
-fn steps(loaded: &Loaded, policy: &Policy, asked: &Query) -> Vec<Step> {
+fn steps(resolved: &ResolvedPolicy, policy: &Policy, asked: &Query) -> Vec<Step> {
     let mut steps = Vec::new();
     for (index, rule) in policy.ruleset.rules.iter().enumerate() {
-        let info = &loaded.policy.rules[index];
+        let info = &resolved.rules[index];
         let compared = linear::compare(&policy.ruleset, rule, asked);
         let differs_in = compared.err().map(|mismatch| match mismatch {
             Mismatch::From => "from",
@@ -207,7 +218,7 @@ fn steps(loaded: &Loaded, policy: &Policy, asked: &Query) -> Vec<Step> {
 
 /// The zone of an address, by the same table as the engine's; and why.
 fn zone_found(
-    loaded: &Loaded,
+    resolved: &ResolvedPolicy,
     policy: &Policy,
     query: &ExplainQuery,
     port: Port,
@@ -243,7 +254,7 @@ fn zone_found(
     };
     ZoneFound {
         zone: found.map(|index| zones[index].name.to_string()),
-        line: found.map(|index| loaded.policy.zones[index].place.line),
+        line: found.map(|index| resolved.zones[index].place.line),
         why,
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use sekisho_engine::flow::FlowKey;
+use sekisho_engine::packet;
+use sekisho_engine::policy::Ruleset;
 use sekisho_engine::port::Port;
 
 use crate::diagnostic::{Fault, quoted};
@@ -23,7 +26,7 @@ pub struct ExplainQuery {
     pub destination: IpAddr,
     /// IP protocol number.
     pub protocol: u8,
-    /// Source port, where the protocol has ports.
+    /// Source port, where the protocol has ports; the identifier of an ICMP query.
     pub source_port: u16,
     /// Destination port, or `type * 256 + code` of ICMP, or 0.
     pub selector: u16,
@@ -42,7 +45,7 @@ impl fmt::Display for BadQuery {
 }
 
 const NOTATION: &str = "write one such as: tcp 192.0.2.10:40000 203.0.113.5:443, udp [2001:db8::1]:5000 [2001:db8::2]:53, \
-     icmp 192.0.2.10 203.0.113.5 echo, gre 192.0.2.10 203.0.113.5";
+     icmp 192.0.2.10 203.0.113.5 echo, icmp 192.0.2.10 203.0.113.5 echo 77 (an identifier), gre 192.0.2.10 203.0.113.5";
 
 impl ExplainQuery {
     /// Reads `words` such as `tcp 192.0.2.10:40000 203.0.113.5:443`. `from` is a port or a zone of the policy; `vlan`
@@ -53,11 +56,27 @@ impl ExplainQuery {
         vlan: Option<u16>,
         words: &[impl AsRef<str>],
     ) -> Result<Self, BadQuery> {
-        Self::read(loaded, from, vlan, words).map_err(BadQuery)
+        Self::parse_for(&loaded.ruleset, from, vlan, words)
+    }
+
+    /// The same for a policy that is compiled already.
+    pub fn parse_for(
+        ruleset: &Ruleset,
+        from: &str,
+        vlan: Option<u16>,
+        words: &[impl AsRef<str>],
+    ) -> Result<Self, BadQuery> {
+        Self::read(ruleset, from, vlan, words).map_err(BadQuery)
+    }
+
+    /// The key under which an engine knows the session that the packet belongs to.
+    pub fn key(&self) -> Option<FlowKey> {
+        let frame = super::frame::frame(self);
+        FlowKey::of(&packet::parse(&frame, frame.len()), self.from)
     }
 
     fn read(
-        loaded: &Loaded,
+        ruleset: &Ruleset,
         from: &str,
         vlan: Option<u16>,
         words: &[impl AsRef<str>],
@@ -66,7 +85,7 @@ impl ExplainQuery {
         let [name, source, destination, ref rest @ ..] = words[..] else {
             return Err(Fault::new("a packet has a protocol, a source and a destination", NOTATION));
         };
-        let (from, vlan) = place(loaded, from, vlan)?;
+        let (from, vlan) = place(ruleset, from, vlan)?;
         let number = protocol_number(name)?;
         if protocol::WITH_PORTS.iter().any(|(_, with_ports)| *with_ports == number)
             && !name.starts_with("ip/")
@@ -86,6 +105,7 @@ impl ExplainQuery {
         }
         let (source, destination) = (address(name, source)?, address(name, destination)?);
         same_family(source, destination)?;
+        let mut source_port = 0;
         let (number, selector) = match name {
             "icmp" | "icmpv4" | "icmpv6" => {
                 let wants_v4 = (name != "icmp").then_some(name == "icmpv4");
@@ -93,7 +113,8 @@ impl ExplainQuery {
                     let message = format!("{name} does not go between {source} and {destination}");
                     return Err(Fault::new(message, "write icmp for the one of their family"));
                 }
-                nothing_more(rest.get(1..).unwrap_or_default())?;
+                source_port = rest.get(1).copied().map_or(Ok(0), identifier)?;
+                nothing_more(rest.get(2..).unwrap_or_default())?;
                 let selector = icmp_selector(rest.first().copied().unwrap_or("echo"), source.is_ipv4())?;
                 (if source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 }, selector)
             }
@@ -102,12 +123,12 @@ impl ExplainQuery {
                 (number, 0)
             }
         };
-        Ok(Self { from, vlan, source, destination, protocol: number, source_port: 0, selector })
+        Ok(Self { from, vlan, source, destination, protocol: number, source_port, selector })
     }
 }
 
 /// The port and VLAN of `--from`: a port's name, or a zone's.
-fn place(loaded: &Loaded, from: &str, vlan: Option<u16>) -> Result<(Port, u16), Fault> {
+fn place(ruleset: &Ruleset, from: &str, vlan: Option<u16>) -> Result<(Port, u16), Fault> {
     if vlan.is_some_and(|vlan| vlan > vlan::MAX) {
         return Err(Fault::new(
             "the VLAN is out of range",
@@ -117,7 +138,7 @@ fn place(loaded: &Loaded, from: &str, vlan: Option<u16>) -> Result<(Port, u16), 
     if let Some(port) = Port::find(from) {
         return Ok((port, vlan.unwrap_or(0)));
     }
-    let Some(zone) = loaded.ruleset.zones.iter().find(|zone| &*zone.name == from) else {
+    let Some(zone) = ruleset.zones.iter().find(|zone| &*zone.name == from) else {
         let message = format!("{} is neither a port nor a zone of the policy", quoted(from));
         return Err(Fault::new(message, "write lan, wan or the name of a zone"));
     };
@@ -196,6 +217,14 @@ fn nothing_more(rest: &[&str]) -> Result<(), Fault> {
         None => Ok(()),
         Some(word) => Err(Fault::new(format!("{} stands behind the packet", quoted(word)), NOTATION)),
     }
+}
+
+/// The identifier of an ICMP query.
+fn identifier(text: &str) -> Result<u16, Fault> {
+    text.parse().map_err(|_| {
+        let message = format!("{} is no identifier of an ICMP query", quoted(text));
+        Fault::new(message, "write a number from 0 to 65535, or leave it out")
+    })
 }
 
 /// The type and code of a name or of numbers.

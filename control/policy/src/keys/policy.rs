@@ -1,13 +1,13 @@
 //! The keys of the policy file.
 
 use sekisho_engine::policy::{
-    Action, FragmentMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode, TcpWindowMode,
+    Action, FragmentMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode, TcpWindowMode, Timeouts,
 };
 use sekisho_engine::port::Port;
 
 use super::{DURATION, PATH, VERSION, optional, required};
 use crate::shape::{Field, List, Named, Object, Shape, Text};
-use crate::text::{address, ethertype, name, service, vlan};
+use crate::text::{address, duration as duration_text, ethertype, name, service, vlan};
 use crate::words::{Helper, LinkLocalProtocol, Off, SynProxy, names};
 
 /// The most of each, far beyond what anybody writes and well within what the engine holds.
@@ -159,6 +159,18 @@ static ZONE: Object = Object {
             "Who lives there: another source that arrives from there is spoofed, and so is one of these that arrives \
              from elsewhere.",
         ),
+        optional(
+            "tcp_window",
+            Shape::Words(names::<TcpWindowMode>),
+            "inspection.tcp_window",
+            "How strictly the windows of TCP sessions are held that begin in the zone.",
+        ),
+        optional(
+            "midstream",
+            Shape::Words(names::<MidstreamMode>),
+            "inspection.midstream",
+            "What becomes of a TCP packet from the zone of a session that nobody saw begin.",
+        ),
     ],
 };
 
@@ -306,6 +318,7 @@ static RULE_TIMEOUT: Object = Object {
             "timeouts.on_expiry",
             "What the ends of a TCP session are told when it expires: nothing, a reset, or a probe whether they live.",
         ),
+        optional("probe", Shape::Object(&PROBE), "timeouts.probe", "How the ends are probed."),
     ],
 };
 
@@ -362,8 +375,29 @@ static TIMEOUTS: Object = Object {
             "silent",
             "What the ends of a TCP session are told when it expires, where the rule does not say.",
         ),
+        optional("probe", Shape::Object(&PROBE), "{retries: 3, interval: 10s}", "How the ends are probed."),
     ],
 };
+
+static PROBE: Object = Object {
+    what: "probe",
+    nonempty: true,
+    fields: &[
+        optional(
+            "retries",
+            Shape::Integer { min: 1, max: Timeouts::PROBE_RETRIES_MAX as i64 },
+            "3",
+            "How often both ends are asked before the session ends.",
+        ),
+        optional("interval", PROBE_INTERVAL, "10s", "Time from one question to the next."),
+    ],
+};
+
+const PROBE_INTERVAL: Shape = Shape::Text(&Text {
+    what: "a duration from 1ms to 1h, such as 10s",
+    check: |text| duration_text::parse(text, Timeouts::PROBE_INTERVAL_MAX_MS).map(|_| ()),
+    pattern: duration_text::PATTERN,
+});
 
 static TCP: Object = Object {
     what: "timeouts of tcp",
@@ -410,6 +444,13 @@ static INSPECTION: Object = Object {
             Shape::Words(names::<MidstreamMode>),
             "drop",
             "What becomes of a TCP packet of a session that nobody saw begin.",
+        ),
+        optional(
+            "grace",
+            DURATION,
+            "none",
+            "For so long after the appliance started, every zone has midstream: pickup, and tcp_window: log where it is \
+             strict.",
         ),
         optional(
             "fragments",

@@ -101,6 +101,12 @@ fn udp_and_others(node: Option<&Node>, timeouts: &mut Timeouts) {
     if let Some(on_expiry) = word(node, "on_expiry") {
         timeouts.on_expiry = on_expiry;
     }
+    if let Some(probe) = object(node, "probe") {
+        if let Some(retries) = count(probe, "retries").and_then(|retries| u8::try_from(retries).ok()) {
+            timeouts.probe_retries = retries;
+        }
+        set(Some(probe), "interval", &mut timeouts.probe_interval_ms);
+    }
 }
 
 fn set(node: Option<&Node>, key: &str, place: &mut u32) {
@@ -114,6 +120,7 @@ fn inspection(node: Option<&Node>, report: &mut Report) -> Inspection {
     let mut inspection = Inspection {
         tcp_window: word(node, "tcp_window").unwrap_or(default.tcp_window),
         midstream: word(node, "midstream").unwrap_or(default.midstream),
+        grace_ms: node.and_then(|node| millis(node, "grace")).unwrap_or(default.grace_ms),
         fragments: word(node, "fragments").unwrap_or(default.fragments),
         sessions_on_deploy: word(node, "sessions_on_deploy").unwrap_or(default.sessions_on_deploy),
         ..default

@@ -154,7 +154,8 @@ impl<'a, 'b> Reader<'a, 'b> {
         if let Some(id) = self.timeouts_known.get(&timeouts) {
             return *id;
         }
-        let Ok(index) = u16::try_from(self.timeouts.len()) else {
+        let index = u16::try_from(self.timeouts.len()).ok().filter(|index| *index <= TimeoutsId::MAX);
+        let Some(index) = index else {
             let message = format!("{} rules have timeouts, each different", self.timeouts.len());
             report.error(node.place, message, "let rules share their timeouts");
             return TimeoutsId(0);

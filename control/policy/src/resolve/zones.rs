@@ -4,6 +4,7 @@ use sekisho_engine::policy::{Zone, ZoneId};
 use sekisho_engine::port::Port;
 
 use super::addresses::{AddressBook, Field};
+use super::options::word;
 use crate::diagnostic::{Report, quoted};
 use crate::model::Defined;
 use crate::ranges::{lists_meet, sets_meet};
@@ -28,7 +29,14 @@ pub(super) fn zones(
             Some(Field::Set(id)) => Some(id),
             _ => None,
         };
-        zones.push(Zone { name: entry.key.clone(), port: port.unwrap_or(Port::Lan), vlans, networks });
+        zones.push(Zone {
+            name: entry.key.clone(),
+            port: port.unwrap_or(Port::Lan),
+            vlans,
+            networks,
+            tcp_window: word(Some(&entry.node), "tcp_window"),
+            midstream: word(Some(&entry.node), "midstream"),
+        });
         defined.push(Defined { name: entry.key.clone(), place: entry.place, is_used: false });
     }
     for later in 0..zones.len() {

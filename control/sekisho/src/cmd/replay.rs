@@ -45,6 +45,10 @@ pub(crate) struct Args {
     /// Sessions that each engine can hold
     #[arg(long, value_name = "N", default_value_t = Job::SESSIONS_MAX, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     sessions_max: u32,
+    /// The appliance started so many seconds before the first frame: `inspection.grace` counts from then. Left out: it
+    /// started long ago
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    started: Option<Duration>,
     /// Print the figures of the replay as JSON
     #[arg(long)]
     json: bool,
@@ -70,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         deploys: deploys(&args.deploys)?,
         workers: NonZeroU8::new(args.workers).unwrap_or(NonZeroU8::MIN),
         sessions_max: args.sessions_max,
+        started: args.started,
     };
     let last_planned = args.deploys.len();
     spare_inputs(args)?;
@@ -218,12 +223,18 @@ fn figures(summary: &Summary) -> String {
 /// Reads `SECONDS=POLICY`.
 fn planned(text: &str) -> Result<Planned, String> {
     let (seconds, policy) = text.split_once('=').ok_or("write it as SECONDS=POLICY, such as 12.5=b.yaml")?;
-    let at = nanos(seconds)
-        .ok_or("the seconds are a number such as 12 or 12.5, of at most nine decimals, below ten billion")?;
+    let at = self::seconds(seconds)?;
     if policy.is_empty() {
         return Err("the policy file is missing behind the =".into());
     }
-    Ok(Planned { at: Duration::from_nanos(at), policy: policy.into() })
+    Ok(Planned { at, policy: policy.into() })
+}
+
+/// Reads `SECONDS`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let nanos = nanos(text)
+        .ok_or("the seconds are a number such as 12 or 12.5, of at most nine decimals, below ten billion")?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Seconds with up to nine decimals, exactly, in nanoseconds.

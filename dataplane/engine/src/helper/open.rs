@@ -5,7 +5,7 @@ use super::expectation::{Asked, Claim, Expectation};
 use crate::flow::FlowKey;
 use crate::packet::Facts;
 use crate::pipeline::Engine;
-use crate::policy::{Action, OnDeploy, RuleId};
+use crate::policy::{Action, OnDeploy, Policy, Query, RuleId};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
@@ -66,7 +66,8 @@ impl Engine {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.settle_expected(slot, expected);
-        self.enter(now, port, facts, head, slot, rule, out);
+        let opener = self.running.policy.query_from(key, port).from;
+        self.enter(now, port, facts, head, slot, rule, opener, out);
         Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
     }
 
@@ -83,12 +84,19 @@ impl Engine {
     /// Asks the rules in force whether they would allow a control session between the hosts of `key`, and have it
     /// followed by `helper`.
     fn ask_for_parent(&self, key: &FlowKey, asked: Asked, helper: super::Helper) -> Option<Option<RuleId>> {
-        let tuple = key.five_tuple(asked.from);
-        let (policy, ends) = (&self.running.policy, [tuple.source, tuple.destination]);
-        let query = policy.query(asked.from, key.vlan.outer(), ends, asked.protocol, asked.destination_port);
+        let query = query_of_parent(&self.running.policy, key, asked);
         let (action, rule) = self.ask_rules(&query);
-        let is_followed = policy.helper_for(rule, &query) == Some(helper);
+        let is_followed = self.running.policy.helper_for(rule, &query) == Some(helper);
         (action == Action::Allow && is_followed).then_some(rule)
+    }
+
+    /// Whether `candidate` would allow the control session of the one in `slot`, which an expectation opened.
+    pub(crate) fn allows_parent(&self, candidate: &Policy, slot: u32) -> bool {
+        let asked = Asked::from_bits(self.table.bits_beside(slot));
+        let query = query_of_parent(candidate, &self.table.key(slot), asked);
+        let (action, rule) = candidate.decide(&query);
+        action == Action::Allow
+            && candidate.helper_for(rule, &query) == Some(self.table.hot(slot).mark.kind())
     }
 
     /// The session in `slot`, which an expectation opened, decided again after a deploy: as its control session would be.
@@ -114,4 +122,11 @@ impl Engine {
         let is_expected = self.table.hot(slot).mark.is_expected();
         is_expected.then(|| SessionId::from_number(self.table.parent_beside(slot)))
     }
+}
+
+/// What the rules of `policy` are asked about a control session between the hosts of `key`.
+fn query_of_parent(policy: &Policy, key: &FlowKey, asked: Asked) -> Query {
+    let tuple = key.five_tuple(asked.from);
+    let ends = [tuple.source, tuple.destination];
+    policy.query(asked.from, key.vlan.outer(), ends, asked.protocol, asked.destination_port)
 }

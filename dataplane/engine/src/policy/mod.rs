@@ -9,7 +9,8 @@ pub mod zones;
 
 use core::net::IpAddr;
 
-use crate::packet::Facts;
+use crate::flow::FlowKey;
+use crate::packet::{Facts, protocol};
 use crate::port::Port;
 
 pub use crate::helper::Helper;
@@ -94,6 +95,38 @@ impl Policy {
             protocol,
             selector,
         }
+    }
+
+    /// What the rules are asked about a session with this key that the end behind `from` opens.
+    pub(crate) fn query_from(&self, key: &FlowKey, from: Port) -> Query {
+        let tuple = key.five_tuple(from);
+        let is_icmp = matches!(
+            (tuple.protocol, tuple.source.is_ipv4()),
+            (protocol::ICMP, true) | (protocol::ICMPV6, false)
+        );
+        let selector = if is_icmp { tuple.destination_port << 8 } else { tuple.destination_port };
+        let ends = [tuple.source, tuple.destination];
+        self.query(from, key.vlan.outer(), ends, tuple.protocol, selector)
+    }
+
+    /// What the rules say to that, and which of them; `None`: none of them, but the default action.
+    pub(crate) fn decide(&self, query: &Query) -> (Action, Option<RuleId>) {
+        let rule = self.classifier.classify(query);
+        (rule.map_or(self.ruleset.default_action, |rule| self.rule(rule).action), rule)
+    }
+
+    /// How strictly the windows of a TCP session are held whose opener is in `zone`.
+    pub fn tcp_window(&self, zone: Option<ZoneId>) -> TcpWindowMode {
+        self.zone(zone).and_then(|zone| zone.tcp_window).unwrap_or(self.ruleset.inspection.tcp_window)
+    }
+
+    /// What becomes of a TCP packet from `zone` of a session that nobody saw begin.
+    pub fn midstream(&self, zone: Option<ZoneId>) -> MidstreamMode {
+        self.zone(zone).and_then(|zone| zone.midstream).unwrap_or(self.ruleset.inspection.midstream)
+    }
+
+    fn zone(&self, zone: Option<ZoneId>) -> Option<&Zone> {
+        self.ruleset.zones.get(usize::from(zone?.0))
     }
 
     /// What becomes of sessions of this rule (or of the default action) on a deploy.

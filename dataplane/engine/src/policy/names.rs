@@ -23,7 +23,7 @@ impl RuleKey {
 }
 
 /// All rule names that were ever deployed, with their keys. Owned by whoever deploys.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RuleNames {
     names: Vec<Box<str>>,
     keys: HashMap<Box<str>, RuleKey>,
@@ -39,6 +39,16 @@ impl RuleNames {
         let key = RuleKey(u32::try_from(self.names.len()).expect("fewer than 2^32 rule names"));
         self.keys.insert(name.into(), key);
         key
+    }
+
+    /// How many there are; keys are from 1 to this.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// The key of `name`, if a rule ever had it.

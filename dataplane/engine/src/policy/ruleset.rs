@@ -23,6 +23,11 @@ pub struct RuleId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeoutsId(pub u16);
 
+impl TimeoutsId {
+    /// The highest: sessions keep it in 14 bits.
+    pub const MAX: u16 = (1 << 14) - 1;
+}
+
 /// Everything a policy file says, resolved.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
@@ -71,12 +76,16 @@ pub struct Zone {
     pub vlans: Option<Vec<u16>>,
     /// Who lives there; `None`: everybody who is in no other zone of that port and VLAN.
     pub networks: Option<AddressSetId>,
+    /// How strictly the windows of TCP sessions are held that begin here; `None`: as [`Inspection::tcp_window`].
+    pub tcp_window: Option<TcpWindowMode>,
+    /// What becomes of TCP packets from here of sessions that nobody saw begin; `None`: as [`Inspection::midstream`].
+    pub midstream: Option<MidstreamMode>,
 }
 
 impl Zone {
     /// Everything behind `port`.
     pub fn of_port(name: &str, port: Port) -> Self {
-        Self { name: name.into(), port, vlans: None, networks: None }
+        Self { name: name.into(), port, vlans: None, networks: None, tcp_window: None, midstream: None }
     }
 }
 
@@ -290,13 +299,26 @@ pub struct Timeouts {
     pub fragments_ms: u32,
     /// What the ends of a TCP session are told when it expires.
     pub on_expiry: OnExpiry,
+    /// `probe`: how often the ends are asked before the session ends, from 1 to [`Timeouts::PROBE_RETRIES_MAX`].
+    pub probe_retries: u8,
+    /// `probe`: time from one question to the next, from 1 to [`Timeouts::PROBE_INTERVAL_MAX_MS`].
+    pub probe_interval_ms: u32,
 }
 
 impl Timeouts {
     /// The longest timeout: 20 days. The engine's 32-bit millisecond stamps wrap at 49 days, and half of that must
     /// stay free for comparisons.
     pub const MAX_MS: u32 = 20 * 24 * 3600 * 1000;
+    /// The most questions.
+    pub const PROBE_RETRIES_MAX: u8 = 20;
+    /// The longest wait for an answer: with all questions it stays well below what stamps can compare.
+    pub const PROBE_INTERVAL_MAX_MS: u32 = 3600 * 1000;
 }
+
+const _: () = {
+    let probing_ms = Timeouts::PROBE_INTERVAL_MAX_MS as u64 * Timeouts::PROBE_RETRIES_MAX as u64;
+    assert!(Timeouts::MAX_MS as u64 + probing_ms < 1 << 31, "spans are told apart in 31 bits");
+};
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -316,6 +338,8 @@ impl Default for Timeouts {
             other_replied_ms: 600_000,
             fragments_ms: 30_000,
             on_expiry: OnExpiry::Silent,
+            probe_retries: 3,
+            probe_interval_ms: 10_000,
         }
     }
 }
@@ -376,6 +400,9 @@ pub struct Inspection {
     pub tcp_window: TcpWindowMode,
     /// TCP sessions that nobody saw begin.
     pub midstream: MidstreamMode,
+    /// For so many milliseconds after the appliance started every zone picks up sessions in midstream, and windows are
+    /// logged where they are strict.
+    pub grace_ms: u32,
     /// Fragments.
     pub fragments: FragmentMode,
     /// Live sessions on a deploy.
@@ -428,6 +455,7 @@ impl Default for Inspection {
         Self {
             tcp_window: TcpWindowMode::Strict,
             midstream: MidstreamMode::Drop,
+            grace_ms: 0,
             fragments: FragmentMode::Reassemble,
             sessions_on_deploy: OnDeploy::Keep,
             non_ip: vec![0x0806],

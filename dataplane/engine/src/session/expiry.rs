@@ -13,11 +13,6 @@ use crate::reason::Reason;
 use crate::record::Outbox;
 use crate::respond;
 
-/// How often the ends are asked.
-const PROBES: u8 = 3;
-/// Time between two questions, in milliseconds.
-pub(crate) const PROBE_INTERVAL_MS: u32 = 10_000;
-
 /// What becomes of a session whose timeout has passed.
 pub(crate) enum Fate {
     /// Its ends were asked; it waits for their answers.
@@ -42,7 +37,9 @@ impl Engine {
         };
         let has_ends_that_wait =
             hot.protocol() == protocol::TCP && matches!(hot.state, State::Established | State::HalfClosed);
-        let mode = if has_ends_that_wait { self.timeouts_of(slot).on_expiry } else { OnExpiry::Silent };
+        let timeouts = self.timeouts_of(slot);
+        let mode = if has_ends_that_wait { timeouts.on_expiry } else { OnExpiry::Silent };
+        let retries = u32::from(timeouts.probe_retries);
         match mode {
             OnExpiry::Silent => Fate::Ends(reason),
             OnExpiry::Reset => {
@@ -51,9 +48,9 @@ impl Engine {
             }
             // Sessions whose link header is not known yet cannot be asked; they were there before the policy.
             OnExpiry::Probe if self.table.link(slot).is_none() => Fate::Ends(reason),
-            OnExpiry::Probe if self.table.hot(slot).probes() < PROBES => {
+            OnExpiry::Probe if self.table.probes(slot) < retries => {
                 self.tell(slot, Reason::SendProbe, out);
-                self.table.both(slot).0.count_probe();
+                self.table.count_probe(slot);
                 Fate::Asked
             }
             OnExpiry::Probe => {

@@ -161,7 +161,8 @@ impl Engine {
         state: State,
         out: &mut Outbox,
     ) -> Verdict {
-        let (action, rule) = self.ask_rules(&self.query_from(key, from));
+        let query = self.running.policy.query_from(key, from);
+        let (action, rule) = self.ask_rules(&query);
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
@@ -169,7 +170,7 @@ impl Engine {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
-        self.enter(now, port, facts, head, slot, rule, out);
+        self.enter(now, port, facts, head, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 }

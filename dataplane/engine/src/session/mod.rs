@@ -158,30 +158,124 @@ impl State {
 
     /// How long a session of `protocol` may stay in this state without a packet, in milliseconds.
     pub const fn timeout_ms(self, protocol: u8, timeouts: &Timeouts) -> u32 {
+        TimeoutKey::of(self, protocol).millis(timeouts)
+    }
+}
+
+/// A timeout of the policy that a session can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum TimeoutKey {
+    /// `tcp.syn_sent`
+    TcpSynSent,
+    /// `tcp.syn_received`
+    TcpSynReceived,
+    /// `tcp.established`
+    TcpEstablished,
+    /// `tcp.half_closed`
+    TcpHalfClosed,
+    /// `tcp.closing`
+    TcpClosing,
+    /// `tcp.time_wait`
+    TcpTimeWait,
+    /// `tcp.reset`
+    TcpReset,
+    /// `udp.unreplied`
+    UdpUnreplied,
+    /// `udp.replied`
+    UdpReplied,
+    /// `udp.stream`
+    UdpStream,
+    /// `icmp`
+    Icmp,
+    /// `other.unreplied`
+    OtherUnreplied,
+    /// `other.replied`
+    OtherReplied,
+}
+
+impl TimeoutKey {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::TcpSynSent,
+        Self::TcpSynReceived,
+        Self::TcpEstablished,
+        Self::TcpHalfClosed,
+        Self::TcpClosing,
+        Self::TcpTimeWait,
+        Self::TcpReset,
+        Self::UdpUnreplied,
+        Self::UdpReplied,
+        Self::UdpStream,
+        Self::Icmp,
+        Self::OtherUnreplied,
+        Self::OtherReplied,
+    ];
+
+    /// The timeout of a session of `protocol` in `state`.
+    pub const fn of(state: State, protocol: u8) -> Self {
         use crate::packet::protocol::{ICMP, ICMPV6, SCTP, UDP};
-        match (self, protocol) {
-            (Self::SynSent, _) => timeouts.tcp_syn_sent_ms,
-            (Self::SynReceived, _) => timeouts.tcp_syn_received_ms,
-            (Self::Established, SCTP) => timeouts.other_replied_ms,
-            (Self::Established, _) => timeouts.tcp_established_ms,
-            (Self::HalfClosed, _) => timeouts.tcp_half_closed_ms,
-            (Self::Closing, _) => timeouts.tcp_closing_ms,
-            (Self::TimeWait, _) => timeouts.tcp_time_wait_ms,
-            (Self::Reset, _) => timeouts.tcp_reset_ms,
-            (_, ICMP | ICMPV6) => timeouts.icmp_ms,
-            (Self::Unreplied, UDP) => timeouts.udp_unreplied_ms,
-            (Self::Replied, UDP) => timeouts.udp_replied_ms,
+        match (state, protocol) {
+            (State::SynSent, _) => Self::TcpSynSent,
+            (State::SynReceived, _) => Self::TcpSynReceived,
+            (State::Established, SCTP) => Self::OtherReplied,
+            (State::Established, _) => Self::TcpEstablished,
+            (State::HalfClosed, _) => Self::TcpHalfClosed,
+            (State::Closing, _) => Self::TcpClosing,
+            (State::TimeWait, _) => Self::TcpTimeWait,
+            (State::Reset, _) => Self::TcpReset,
+            (_, ICMP | ICMPV6) => Self::Icmp,
+            (State::Unreplied, UDP) => Self::UdpUnreplied,
+            (State::Replied, UDP) => Self::UdpReplied,
             (
-                Self::Unreplied
-                | Self::CookieWait
-                | Self::CookieEchoed
-                | Self::ShutdownSent
-                | Self::ShutdownAckSent
-                | Self::Closed,
+                State::Unreplied
+                | State::CookieWait
+                | State::CookieEchoed
+                | State::ShutdownSent
+                | State::ShutdownAckSent
+                | State::Closed,
                 _,
-            ) => timeouts.other_unreplied_ms,
-            (Self::Replied, _) => timeouts.other_replied_ms,
-            (Self::Stream, _) => timeouts.udp_stream_ms,
+            ) => Self::OtherUnreplied,
+            (State::Replied, _) => Self::OtherReplied,
+            (State::Stream, _) => Self::UdpStream,
+        }
+    }
+
+    /// Its name below `timeouts` in the policy file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TcpSynSent => "tcp.syn_sent",
+            Self::TcpSynReceived => "tcp.syn_received",
+            Self::TcpEstablished => "tcp.established",
+            Self::TcpHalfClosed => "tcp.half_closed",
+            Self::TcpClosing => "tcp.closing",
+            Self::TcpTimeWait => "tcp.time_wait",
+            Self::TcpReset => "tcp.reset",
+            Self::UdpUnreplied => "udp.unreplied",
+            Self::UdpReplied => "udp.replied",
+            Self::UdpStream => "udp.stream",
+            Self::Icmp => "icmp",
+            Self::OtherUnreplied => "other.unreplied",
+            Self::OtherReplied => "other.replied",
+        }
+    }
+
+    /// What `timeouts` say of it, in milliseconds.
+    pub const fn millis(self, timeouts: &Timeouts) -> u32 {
+        match self {
+            Self::TcpSynSent => timeouts.tcp_syn_sent_ms,
+            Self::TcpSynReceived => timeouts.tcp_syn_received_ms,
+            Self::TcpEstablished => timeouts.tcp_established_ms,
+            Self::TcpHalfClosed => timeouts.tcp_half_closed_ms,
+            Self::TcpClosing => timeouts.tcp_closing_ms,
+            Self::TcpTimeWait => timeouts.tcp_time_wait_ms,
+            Self::TcpReset => timeouts.tcp_reset_ms,
+            Self::UdpUnreplied => timeouts.udp_unreplied_ms,
+            Self::UdpReplied => timeouts.udp_replied_ms,
+            Self::UdpStream => timeouts.udp_stream_ms,
+            Self::Icmp => timeouts.icmp_ms,
+            Self::OtherUnreplied => timeouts.other_unreplied_ms,
+            Self::OtherReplied => timeouts.other_replied_ms,
         }
     }
 }

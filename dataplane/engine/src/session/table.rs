@@ -15,7 +15,7 @@ use super::{SessionId, State, tcp};
 use crate::flow::{Ends, FlowKey, HashSecret};
 use crate::helper::Mark;
 use crate::packet::VlanStack;
-use crate::policy::{RuleKey, TimeoutsId};
+use crate::policy::{RuleKey, TcpWindowMode, TimeoutsId};
 use crate::port::Port;
 
 /// Slots of a bucket.
@@ -46,20 +46,21 @@ pub(crate) struct Hot {
     generation: [u8; 3],
     /// What helpers have to do with it.
     pub(crate) mark: Mark,
-    /// Its timeouts in that policy.
-    pub(crate) timeouts: TimeoutsId,
+    /// Its timeouts in that policy, and in the upper two bits how strictly its windows are held.
+    terms: u16,
     /// [`State`].
     pub(crate) state: State,
     flags: u8,
 }
 
 impl Hot {
+    const WINDOW_AT: u32 = 14;
+
     const LIVE: u8 = 1;
     const V6: u8 = 2;
     const FROM_WAN: u8 = 4;
-    /// How often its ends were asked whether they live: two bits.
-    const PROBES: u8 = 8 | 16;
-    const PROBE: u8 = 8;
+    /// Its ends were asked whether they live; how often is told by [`Table::probes`].
+    const ASKED: u8 = 8;
     /// The end on the LAN side answered; twice that: the one on the WAN side.
     const ANSWERED: u8 = 32;
     const ANSWERED_BOTH: u8 = 32 | 64;
@@ -76,13 +77,32 @@ impl Hot {
         (self.tag >> 24) as u8
     }
 
-    /// How often its ends were asked whether they live, since they last spoke.
-    pub(crate) const fn probes(&self) -> u8 {
-        (self.flags & Self::PROBES) / Self::PROBE
+    /// Its timeouts in the policy that it was decided under.
+    pub(crate) const fn timeouts(&self) -> TimeoutsId {
+        TimeoutsId(self.terms & TimeoutsId::MAX)
     }
 
-    pub(crate) const fn count_probe(&mut self) {
-        self.flags += Self::PROBE;
+    /// How strictly that policy holds its windows.
+    pub(crate) const fn tcp_window(&self) -> TcpWindowMode {
+        match self.terms >> Self::WINDOW_AT {
+            0 => TcpWindowMode::Strict,
+            1 => TcpWindowMode::Log,
+            _ => TcpWindowMode::Off,
+        }
+    }
+
+    pub(crate) const fn set_terms(&mut self, timeouts: TimeoutsId, tcp_window: TcpWindowMode) {
+        let window: u16 = match tcp_window {
+            TcpWindowMode::Strict => 0,
+            TcpWindowMode::Log => 1,
+            TcpWindowMode::Off => 2,
+        };
+        self.terms = window << Self::WINDOW_AT | timeouts.0 & TimeoutsId::MAX;
+    }
+
+    /// Whether its ends were asked whether they live, and have not both answered.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.flags & Self::ASKED != 0
     }
 
     /// The end behind `port` spoke while both are asked; whether both have.
@@ -93,7 +113,7 @@ impl Hot {
 
     /// Both ends live: nobody is asked any more.
     pub(crate) const fn settle(&mut self) {
-        self.flags &= !(Self::PROBES | Self::ANSWERED_BOTH);
+        self.flags &= !(Self::ASKED | Self::ANSWERED_BOTH);
     }
 
     const fn is_live(&self) -> bool {
@@ -118,7 +138,8 @@ pub(crate) struct Cold {
     pub(crate) created_ms: u32,
     pub(crate) rule: RuleKey,
     timer: Links,
-    /// Neighbours in the list of half-open sessions; of a free slot: the next free one.
+    /// Neighbours in the list of half-open sessions; of a free slot: the next free one; of any other session: how often
+    /// its ends were asked whether they live.
     half_open: Links,
 }
 
@@ -459,6 +480,18 @@ impl Table {
             (false, true) => self.join_half_open(slot),
             _ => {}
         }
+    }
+
+    /// How often the ends of a session that is not half-open were asked whether they live, since they last spoke.
+    pub(crate) fn probes(&self, slot: u32) -> u32 {
+        if self.hot[slot as usize].is_asked() { self.cold[slot as usize].half_open.next() } else { 0 }
+    }
+
+    /// Counts a question to the ends of a session that is not half-open.
+    pub(crate) fn count_probe(&mut self, slot: u32) {
+        debug_assert!(!self.hot[slot as usize].state.is_half_open(), "its links are those of the list");
+        self.cold[slot as usize].half_open = Links::to(self.probes(slot) + 1);
+        self.hot[slot as usize].flags |= Hot::ASKED;
     }
 
     /// The half-open session that has waited longest.

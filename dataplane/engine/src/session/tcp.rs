@@ -188,6 +188,11 @@ pub(crate) fn state_of(peers: &[Peer; 2]) -> State {
     }
 }
 
+/// Whether nobody saw the session begin.
+pub(crate) const fn was_picked_up(peers: &[Peer; 2]) -> bool {
+    (peers[0].flags | peers[1].flags) & Peer::PICKED_UP != 0
+}
+
 /// Judges a segment that arrived on the port of index `side`, and remembers what it tells.
 pub(crate) fn track(peers: &mut [Peer; 2], side: usize, segment: &Segment, mode: TcpWindowMode) -> Outcome {
     let state = state_of(peers);

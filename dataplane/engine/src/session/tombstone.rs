@@ -74,8 +74,8 @@ impl Tombstones {
     }
 
     /// The session that had this hash.
-    pub(crate) fn find(&mut self, plot: Plot) -> Option<&Tombstone> {
-        self.bucket(plot).iter().flatten().find(|record| record.hash == plot.hash)
+    pub(crate) fn find(&self, plot: Plot) -> Option<&Tombstone> {
+        self.buckets[self.place(plot)].iter().flatten().find(|record| record.hash == plot.hash)
     }
 
     /// Forgets the session that had this hash: its five-tuple lived again, and ended well.
@@ -87,10 +87,15 @@ impl Tombstones {
         }
     }
 
-    fn bucket(&mut self, Plot { hash, entry }: Plot) -> &mut [Option<Tombstone>; WAYS] {
+    fn bucket(&mut self, plot: Plot) -> &mut [Option<Tombstone>; WAYS] {
+        let place = self.place(plot);
+        &mut self.buckets[place]
+    }
+
+    fn place(&self, Plot { hash, entry }: Plot) -> usize {
         let of_entry = self.buckets.len() / ENTRIES;
         let within = ((hash >> 32) * of_entry as u64) >> 32;
-        &mut self.buckets[usize::from(entry) % ENTRIES * of_entry + within as usize]
+        usize::from(entry) % ENTRIES * of_entry + within as usize
     }
 }
 

@@ -12,6 +12,7 @@ mod lab;
 mod leftovers;
 mod lifecycle;
 mod observe;
+mod operators;
 mod paths;
 mod ping;
 mod programs;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::words::{PortName, Protocol, SessionId, SessionState};
+use crate::words::{PortName, Prefix, Protocol, SessionId, SessionState};
 
 /// What the appliance is and how it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +22,9 @@ pub struct Status {
     pub uptime_seconds: f64,
     /// The appliance file.
     pub appliance_file: String,
+    /// Seconds for which sessions are still picked up in midstream and windows only logged because the appliance started
+    /// lately (`inspection.grace`); `null` if that is over.
+    pub grace_remaining_seconds: Option<f64>,
     /// The address on which metrics are served, with the real port; `null` if they are not.
     pub metrics: Option<String>,
     /// Whether packets lie in hugepages.
@@ -134,6 +137,115 @@ pub struct Deployed {
     pub rules: u64,
     /// What is odd about the policy, without being wrong.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// What a deploy would mean to the live sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DryRun {
+    /// SHA-256 of the policy file followed by its feed files.
+    pub sha256: String,
+    /// Its rules.
+    pub rules: u64,
+    /// What is odd about the policy, without being wrong.
+    pub warnings: Vec<Diagnostic>,
+    /// Live sessions that were looked at.
+    pub sessions: u64,
+    /// Those that would end, each at its next packet (`sessions_on_deploy: rematch`).
+    pub ends: u64,
+    /// Those that would go on, though the policy would not allow them any more (`sessions_on_deploy: keep`).
+    pub outlives: u64,
+    /// The same by the rule that they have now, the most first; rules without such sessions are left out.
+    pub by_rule: Vec<DryRunRule>,
+    /// A few of these sessions of each rule.
+    pub samples: Vec<DryRunSample>,
+    /// How long it took to look at all sessions.
+    pub seconds: f64,
+}
+
+/// Sessions of a rule that a policy would not allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DryRunRule {
+    /// The rule that allowed them; `null` for the default action.
+    pub rule: Option<String>,
+    /// Those that would end.
+    pub ends: u64,
+    /// Those that would go on.
+    pub outlives: u64,
+}
+
+/// A session that a policy would not allow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DryRunSample {
+    /// Whether it would end; else it would go on.
+    pub ends: bool,
+    /// The session.
+    pub session: Session,
+}
+
+/// What the appliance knows of a packet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LiveExplanation {
+    /// What would become of a first packet under the policy in force, in words, rule by rule.
+    pub explanation: String,
+    /// `forward` or `drop`.
+    pub verdict: String,
+    /// Why, one of the vocabulary in docs/reasons.md.
+    pub reason: String,
+    /// The rule that decides; `null` if none does.
+    pub rule: Option<String>,
+    /// The live session that the packet belongs to.
+    pub session: Option<Session>,
+    /// The worker that owns the session.
+    pub worker: Option<u16>,
+    /// The session of the same five-tuple that the appliance cut, as far as it is remembered.
+    pub ended: Option<EndedSession>,
+    /// The last drops of either direction that are remembered, oldest first.
+    pub drops: Vec<Drop>,
+}
+
+/// A session that the appliance cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EndedSession {
+    /// Its name.
+    pub session: SessionId,
+    /// When it ended.
+    pub time: String,
+    /// How.
+    #[serde(flatten)]
+    pub ended: Ended,
+}
+
+/// Prefixes of which only one direction of TCP comes through: where routing is asymmetric, or somebody scans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Asymmetric {
+    /// The prefixes, those with the most packets first.
+    pub prefixes: Vec<AsymmetricPrefix>,
+    /// All evidence since the start, that of prefixes which had to make room for others included.
+    pub evidence: Vec<EvidenceCount>,
+}
+
+/// A prefix of which only one direction comes through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AsymmetricPrefix {
+    /// Whose packets come through.
+    pub prefix: Prefix,
+    /// The port on which they arrive.
+    pub from: PortName,
+    /// All evidence of it.
+    pub packets: u64,
+    /// By kind.
+    pub evidence: Vec<EvidenceCount>,
+    /// Seconds since the last of it.
+    pub last_seconds_ago: f64,
+}
+
+/// How often something gave away that only one direction comes through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceCount {
+    /// `syn-ack-without-syn`, `packet-without-session`, `handshake-half-seen` or `one-sided-session`.
+    pub evidence: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// A fault or an oddity of a file.
@@ -278,6 +390,8 @@ pub struct Counters {
     pub reasons: Vec<ReasonCount>,
     /// Of each rule of the policy in force, in the order of the rules; kept over deploys by name.
     pub rules: Vec<RuleCount>,
+    /// What gave away that only one direction of TCP comes through (asymmetric routing), by kind.
+    pub one_sided: Vec<EvidenceCount>,
     /// Live sessions by protocol and state, where there are any.
     pub sessions: Vec<SessionsByState>,
     /// Sessions opened.
@@ -325,7 +439,7 @@ pub struct ReasonCount {
 }
 
 /// What is counted of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleCount {
     /// Its name.
     pub rule: String,
@@ -335,6 +449,17 @@ pub struct RuleCount {
     pub cut_idle: u64,
     /// Packets of sessions that had been cut before: their ends spoke again, and the timeout may be too short.
     pub spoke_again: u64,
+    /// The timeouts under which those sessions had been cut: the ones to raise.
+    pub timeouts_too_short: Vec<TimeoutOfRule>,
+}
+
+/// A timeout of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TimeoutOfRule {
+    /// Its name below `timeouts` in the policy file: `tcp.established`.
+    pub timeout: String,
+    /// What it is now.
+    pub seconds: f64,
 }
 
 /// Live sessions of a protocol in a state.

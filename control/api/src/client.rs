@@ -12,8 +12,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use crate::answer::{Counters, Deployed, Drops, Expectations, Fault, SessionCount, SessionPage, Status};
-use crate::request::{Deploy, ExpectationFilter, ListDrops, ListSessions, Request, SessionFilter};
+use crate::answer::{
+    Asymmetric, Counters, Deployed, Drops, DryRun, Expectations, Fault, LiveExplanation, SessionCount,
+    SessionPage, Status,
+};
+use crate::request::{Deploy, ExpectationFilter, Explain, ListDrops, ListSessions, Request, SessionFilter};
 
 /// The largest answer: a page of sessions has some 5 MB.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -119,6 +122,21 @@ impl Client {
     /// Runs another policy.
     pub fn deploy(&mut self, deploy: Deploy) -> Result<Deployed, ClientError> {
         self.ask(&Request::Deploy(deploy))
+    }
+
+    /// What a deploy would mean to the live sessions.
+    pub fn dry_run(&mut self, deploy: Deploy) -> Result<DryRun, ClientError> {
+        self.ask(&Request::DryRun(deploy))
+    }
+
+    /// What the appliance knows of a packet.
+    pub fn explain(&mut self, explain: Explain) -> Result<LiveExplanation, ClientError> {
+        self.ask(&Request::Explain(explain))
+    }
+
+    /// Prefixes of which only one direction comes through.
+    pub fn asymmetric(&mut self) -> Result<Asymmetric, ClientError> {
+        self.ask(&Request::Asymmetric)
     }
 
     /// A page of the live sessions.

@@ -18,12 +18,15 @@ pub struct Encoded {
     pub method: Method,
     /// Path and query.
     pub path: String,
-    /// The body; empty for all but a deploy.
+    /// The body; empty for all but a deploy, dry or not.
     pub body: Vec<u8>,
 }
 
 const STATUS: &str = "/v1/status";
 const POLICY: &str = "/v1/policy";
+const DRY_RUN: &str = "/v1/policy/dry-run";
+const EXPLAIN: &str = "/v1/explain";
+const ASYMMETRIC: &str = "/v1/asymmetric";
 const SESSIONS: &str = "/v1/sessions";
 const SESSIONS_COUNT: &str = "/v1/sessions/count";
 const EXPECTATIONS: &str = "/v1/expectations";
@@ -34,6 +37,9 @@ const DROPS: &str = "/v1/drops";
 pub(crate) const PATHS: &[(&str, &[Method])] = &[
     (STATUS, &[Method::GET]),
     (POLICY, &[Method::PUT]),
+    (DRY_RUN, &[Method::POST]),
+    (EXPLAIN, &[Method::GET]),
+    (ASYMMETRIC, &[Method::GET]),
     (SESSIONS, &[Method::GET, Method::DELETE]),
     (SESSIONS_COUNT, &[Method::GET]),
     (EXPECTATIONS, &[Method::GET]),
@@ -61,6 +67,12 @@ impl Request {
                 let body = serde_json::to_vec(deploy).expect("strings are JSON");
                 Encoded { method: Method::PUT, path: POLICY.to_owned(), body }
             }
+            Self::DryRun(deploy) => {
+                let body = serde_json::to_vec(deploy).expect("strings are JSON");
+                Encoded { method: Method::POST, path: DRY_RUN.to_owned(), body }
+            }
+            Self::Explain(explain) => get(EXPLAIN, query(explain)),
+            Self::Asymmetric => get(ASYMMETRIC, String::new()),
             Self::ListSessions(list) => get(SESSIONS, joined(&list.filter, &list.page)),
             Self::CountSessions(filter) => get(SESSIONS_COUNT, query(filter)),
             Self::EndSessions(filter) => Encoded { method: Method::DELETE, ..get(SESSIONS, query(filter)) },
@@ -88,10 +100,13 @@ impl Request {
         match (path, method) {
             (STATUS, _) => parsed::<Nothing>(query).map(|_| Self::Status),
             (COUNTERS, _) => parsed::<Nothing>(query).map(|_| Self::Counters),
-            (POLICY, _) => {
+            (ASYMMETRIC, _) => parsed::<Nothing>(query).map(|_| Self::Asymmetric),
+            (EXPLAIN, _) => parsed(query).map(Self::Explain),
+            (POLICY | DRY_RUN, _) => {
                 parsed::<Nothing>(query)?;
                 let deploy = serde_json::from_slice(body);
-                deploy.map(Self::Deploy).map_err(|error| bad(&format!("the body is wrong: {error}")))
+                let deploy = deploy.map_err(|error| bad(&format!("the body is wrong: {error}")))?;
+                Ok(if path == POLICY { Self::Deploy(deploy) } else { Self::DryRun(deploy) })
             }
             (EXPECTATIONS, _) => parsed(query).map(Self::ListExpectations),
             (SESSIONS_COUNT, _) => parsed(query).map(Self::CountSessions),
@@ -156,7 +171,7 @@ fn bad(message: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Deploy, DropFilter, ExpectationFilter, SessionFilter};
+    use crate::{Deploy, DropFilter, ExpectationFilter, Explain, SessionFilter};
 
     fn decode(encoded: &Encoded) -> Decoded {
         let (path, query) = encoded.path.split_once('?').unwrap_or((&encoded.path, ""));
@@ -196,6 +211,18 @@ mod tests {
         for request in [
             Request::Status,
             Request::Deploy(Deploy { name: "p.yaml".into(), text, directory: Some("/etc".into()) }),
+            Request::DryRun(Deploy { name: "p.yaml".into(), text: "version: 1\n".into(), directory: None }),
+            Request::Explain(Explain {
+                from: "dmz & more".into(),
+                vlan: Some(20),
+                packet: "tcp [2001:db8::1]:1 [2001:db8::2]:443".into(),
+            }),
+            Request::Explain(Explain {
+                from: "lan".into(),
+                vlan: None,
+                packet: "gre 1.1.1.1 2.2.2.2".into(),
+            }),
+            Request::Asymmetric,
             Request::ListSessions(ListSessions { filter: filter(), page }),
             Request::ListSessions(ListSessions::default()),
             Request::CountSessions(filter()),
@@ -219,6 +246,8 @@ mod tests {
         assert_eq!(fault(Method::GET, "/v2/status").kind, FaultKind::NotFound);
         assert_eq!(fault(Method::POST, "/v1/status").kind, FaultKind::MethodNotAllowed);
         assert_eq!(fault(Method::PUT, "/v1/policy").kind, FaultKind::BadRequest);
+        assert_eq!(fault(Method::PUT, "/v1/policy/dry-run").kind, FaultKind::MethodNotAllowed);
+        assert!(fault(Method::GET, "/v1/explain?from=lan").message.contains("packet"));
         assert!(fault(Method::GET, "/v1/sessions?limit=0").message.contains("from 1 to 10000"));
         assert!(fault(Method::GET, "/v1/sessions?source=x").message.contains("an address or a prefix"));
         assert!(fault(Method::GET, "/v1/status?x=1").message.contains("unknown field"));

@@ -16,15 +16,16 @@ mod request;
 mod words;
 
 pub use answer::{
-    CauseCount, Counters, CountersOfHelper, CountersOfPort, CountersOfWorker, Deployed, Diagnostic, Drop,
-    Drops, Ended, Expectation, Expectations, Fault, FaultKind, FiveTuple, Link, LogStatus, Packets,
+    Asymmetric, AsymmetricPrefix, CauseCount, Counters, CountersOfHelper, CountersOfPort, CountersOfWorker,
+    Deployed, Diagnostic, Drop, Drops, DryRun, DryRunRule, DryRunSample, Ended, EndedSession, EvidenceCount,
+    Expectation, Expectations, Fault, FaultKind, FiveTuple, Link, LiveExplanation, LogStatus, Packets,
     PolicyStatus, PortStatus, ReasonCount, RuleCount, Session, SessionCount, SessionPage, SessionsByState,
-    Status, WorkerStatus,
+    Status, TimeoutOfRule, WorkerStatus,
 };
 pub use client::{Client, ClientError};
 pub use request::{
-    Deploy, DropFilter, DropPageQuery, ExpectationFilter, ListDrops, ListSessions, Request, SessionFilter,
-    SessionPageQuery,
+    Deploy, DropFilter, DropPageQuery, ExpectationFilter, Explain, ListDrops, ListSessions, Request,
+    SessionFilter, SessionPageQuery,
 };
 pub use words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState, WordError};
 

@@ -8,7 +8,9 @@ use utoipa::openapi::schema::{ComponentsBuilder, Ref};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::request::{Deploy, DropFilter, DropPageQuery, ExpectationFilter, SessionFilter, SessionPageQuery};
+use crate::request::{
+    Deploy, DropFilter, DropPageQuery, ExpectationFilter, Explain, SessionFilter, SessionPageQuery,
+};
 use crate::{answer, words};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -33,6 +35,29 @@ fn build() -> OpenApi {
             );
             let operation = operation.body::<Deploy>(&mut schemas);
             PathItem::new(HttpMethod::Put, operation.answer::<answer::Deployed>(&mut schemas))
+        })
+        .path("/v1/policy/dry-run", {
+            let operation = Describe::new(
+                "dryRun",
+                "What a deploy of this policy would mean to the live sessions: which would end, which would go on though \
+                 not allowed any more. Nothing changes.",
+            );
+            let operation = operation.body::<Deploy>(&mut schemas);
+            PathItem::new(HttpMethod::Post, operation.answer::<answer::DryRun>(&mut schemas))
+        })
+        .path("/v1/explain", {
+            let operation = Describe::new(
+                "explain",
+                "What the appliance knows of a packet: what the policy in force would do with a first one, its live \
+                 session, the session of it that was cut, its last drops.",
+            );
+            let operation = operation.parameters::<Explain>();
+            PathItem::new(HttpMethod::Get, operation.answer::<answer::LiveExplanation>(&mut schemas))
+        })
+        .path("/v1/asymmetric", {
+            let operation =
+                Describe::new("asymmetric", "Prefixes of which only one direction of TCP comes through.");
+            PathItem::new(HttpMethod::Get, operation.answer::<answer::Asymmetric>(&mut schemas))
         })
         .path("/v1/sessions", {
             let list = Describe::new("listSessions", "A page of the live sessions.");

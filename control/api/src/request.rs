@@ -12,6 +12,13 @@ pub enum Request {
     Status,
     /// Run another policy: all workers switch to it or none does; answered with [`crate::Deployed`].
     Deploy(Deploy),
+    /// What a deploy would mean to the live sessions, without doing it; answered with [`crate::DryRun`].
+    DryRun(Deploy),
+    /// What the appliance knows of a packet: the rule that decides it now, its session, its end, its drops; answered
+    /// with [`crate::LiveExplanation`].
+    Explain(Explain),
+    /// Prefixes of which only one direction of TCP comes through; answered with [`crate::Asymmetric`].
+    Asymmetric,
     /// A page of the live sessions; answered with [`crate::SessionPage`].
     ListSessions(ListSessions),
     /// How many live sessions there are; answered with [`crate::SessionCount`].
@@ -39,6 +46,21 @@ pub struct Deploy {
     /// that the appliance started with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+}
+
+/// A packet to explain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Explain {
+    /// Where it comes from: lan, wan, or a zone of the policy in force.
+    pub from: String,
+    /// The VLAN of its frame; left out: that of the zone, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(maximum = 4094)]
+    pub vlan: Option<u16>,
+    /// The packet, as `sekisho explain` takes it: tcp 192.0.2.10:40000 203.0.113.5:443
+    pub packet: String,
 }
 
 /// Which sessions: those that fit every field that is given.

@@ -1,12 +1,16 @@
 //! Questions and orders about the sessions of a worker, answered a few slots a turn so that no packet waits.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crossbeam::channel::Sender;
+use sekisho_engine::flow::FlowKey;
 use sekisho_engine::policy::{Policy, RuleKey, ZoneId};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::{SessionId, SessionView, State};
+use sekisho_engine::time::Duration;
+use sekisho_engine::{Known, OneSidedPrefix, Prospect};
 
 /// An address prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +102,120 @@ pub enum Order {
     Count,
     /// End them for this reason, and put them on the page while it has room.
     End(Reason),
+}
+
+/// What a worker is asked. Whatever room the answer takes comes with the question, so that the worker allocates and
+/// frees nothing.
+#[derive(Debug)]
+pub enum Question {
+    /// About sessions that fit a filter.
+    Sessions(Request),
+    /// What another policy would mean to the sessions.
+    Weigh(Weighing),
+    /// What is known of one five-tuple.
+    Look(Look),
+    /// The prefixes of which only one direction comes through.
+    OneSided(OneSidedList),
+}
+
+/// One five-tuple, looked up in one turn.
+#[derive(Debug)]
+pub struct Look {
+    /// The five-tuple.
+    pub key: FlowKey,
+    /// Where the answer goes; a channel with room for it.
+    pub answer: Sender<Known>,
+}
+
+/// All prefixes that a worker knows, in one turn.
+#[derive(Debug)]
+pub struct OneSidedList {
+    /// Where they go, each with the time since the last packet of it: an empty list with room for
+    /// [`sekisho_engine::Engine::ONE_SIDED_MAX`].
+    pub prefixes: Vec<(OneSidedPrefix, Duration)>,
+    /// Where the list goes back; a channel with room for it.
+    pub answer: Sender<Vec<(OneSidedPrefix, Duration)>>,
+}
+
+/// What a deploy of another policy would mean to the sessions: all are looked at, a few slots a turn.
+#[derive(Debug)]
+pub struct Weighing {
+    /// The other policy, compiled with the same keys of rules. Control keeps an `Arc` of its own until the answer is
+    /// there, so that no worker ever frees a policy.
+    pub candidate: Arc<Policy>,
+    /// The slot to go on with; 0 to begin.
+    pub cursor: u32,
+    /// What was found; its room comes from control.
+    pub tally: Tally,
+    /// Where the weighing goes back; a channel with room for it.
+    pub answer: Sender<Weighing>,
+}
+
+/// Sessions by what would become of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sessions that were looked at.
+    pub sessions: u64,
+    /// By the key of the rule that they have now, from [`RuleKey::NONE`] on.
+    pub rules: Vec<RuleTally>,
+    /// A few of those that the other policy would not allow, up to the list's capacity.
+    pub samples: Vec<(SessionView, Prospect)>,
+    /// Samples of one rule, at most.
+    pub samples_of_rule_max: u8,
+}
+
+/// Sessions of one rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleTally {
+    /// Sessions that would end.
+    pub ends: u64,
+    /// Sessions that would go on, though not allowed any more.
+    pub outlives: u64,
+    /// Samples that were taken.
+    samples: u8,
+}
+
+impl Tally {
+    /// Room for rules with keys below `rules` and for so many samples.
+    pub fn new(rules: usize, samples_max: usize, samples_of_rule_max: u8) -> Self {
+        let rules = vec![RuleTally::default(); rules];
+        Self { sessions: 0, rules, samples: Vec::with_capacity(samples_max), samples_of_rule_max }
+    }
+
+    /// Counts a session.
+    pub fn count(&mut self, session: &SessionView, prospect: Prospect) {
+        self.sessions += 1;
+        let place = usize::try_from(session.rule.number()).unwrap_or(usize::MAX);
+        let Some(rule) = self.rules.get_mut(place) else { return };
+        match prospect {
+            Prospect::Allowed => return,
+            Prospect::Ends => rule.ends += 1,
+            Prospect::Outlives => rule.outlives += 1,
+        }
+        if rule.samples < self.samples_of_rule_max && self.samples.len() < self.samples.capacity() {
+            rule.samples += 1;
+            self.samples.push((*session, prospect));
+        }
+    }
+
+    /// Adds what another worker found; samples beyond the capacity are left out.
+    pub fn add(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        for (sum, more) in self.rules.iter_mut().zip(&other.rules) {
+            sum.ends += more.ends;
+            sum.outlives += more.outlives;
+        }
+        let room = self.samples.capacity() - self.samples.len();
+        for (session, prospect) in other.samples.iter().take(room) {
+            let place = usize::try_from(session.rule.number()).unwrap_or(usize::MAX);
+            if let Some(rule) = self.rules.get_mut(place)
+                && rule.samples < self.samples_of_rule_max
+            {
+                rule.samples += 1;
+                self.samples.push((*session, *prospect));
+            }
+        }
+    }
 }
 
 /// A question or an order. The page comes with it, so that the worker allocates nothing.

@@ -9,7 +9,7 @@ use sekisho_engine::counters::{Count, Counters};
 use sekisho_engine::port::Port;
 use sekisho_engine::{Event, Running};
 
-use crate::query::Request;
+use crate::query::Question;
 
 /// One for all workers.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub struct WorkerShared {
     /// The policy before. Worker: push when it switches; control: pop, and free it.
     pub retired: ArrayQueue<Running>,
     /// Questions and orders about sessions. Control: push; worker: pop in housekeeping, one at a time.
-    pub requests: ArrayQueue<Request>,
+    pub requests: ArrayQueue<Question>,
     /// What happened. Worker: push; control: pop. When it is full events are lost and counted.
     pub events: ArrayQueue<Event>,
     /// What its engine counts. Worker: write; anyone: read.

@@ -1,10 +1,12 @@
 //! `sekisho counters`: what the running appliance has counted since its start.
 
-use sekisho_api::{CauseCount, Counters, CountersOfHelper, CountersOfWorker};
+use std::cmp::Reverse;
+
+use sekisho_api::{CauseCount, Counters, CountersOfHelper, CountersOfWorker, RuleCount};
 
 use super::remote::{Remote, failure};
 use crate::failure::Outcome;
-use crate::output::{Table, amount, json};
+use crate::output::{Table, amount, json, span};
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
@@ -12,6 +14,9 @@ pub(crate) struct Args {
     /// Show reasons that never happened, too
     #[arg(long)]
     zeros: bool,
+    /// Only show the timeouts that are too short: whose sessions were cut idle and spoke again, the most first
+    #[arg(long, conflicts_with = "zeros")]
+    timeouts: bool,
     /// Print one JSON document, zeros included
     #[arg(long)]
     json: bool,
@@ -22,7 +27,43 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Outcome {
     let counters = args.remote.connect()?.counters().map_err(failure)?;
-    super::print(&if args.json { json(&counters)? } else { text(&counters, args.zeros) })
+    super::print(&match (args.json, args.timeouts) {
+        (true, true) => json(&too_short(&counters))?,
+        (true, false) => json(&counters)?,
+        (false, true) => timeouts(&counters),
+        (false, false) => text(&counters, args.zeros),
+    })
+}
+
+/// The rules with a timeout to raise: whose sessions spoke again after they were cut, the most first.
+fn too_short(counters: &Counters) -> Vec<&RuleCount> {
+    let mut rules: Vec<_> = counters.rules.iter().filter(|rule| rule.spoke_again > 0).collect();
+    rules.sort_by_key(|rule| Reverse(rule.spoke_again));
+    rules
+}
+
+fn timeouts(counters: &Counters) -> String {
+    let rules = too_short(counters);
+    if rules.is_empty() {
+        return "no session spoke again after it was cut: no timeout is too short\n".to_owned();
+    }
+    let mut table = Table::new(["RULE", "TIMEOUT", "NOW", "CUT IDLE", "SPOKE AGAIN"]);
+    for rule in rules {
+        // The counts are the rule's; they stand in its first line.
+        let mut counts = [rule.cut_idle.to_string(), rule.spoke_again.to_string()];
+        let mut name = rule.rule.clone();
+        for one in &rule.timeouts_too_short {
+            let [cut_idle, spoke_again] = std::mem::take(&mut counts);
+            table.row([
+                std::mem::take(&mut name),
+                one.timeout.clone(),
+                span(one.seconds),
+                cut_idle,
+                spoke_again,
+            ]);
+        }
+    }
+    table.to_text()
 }
 
 fn text(counters: &Counters, zeros: bool) -> String {
@@ -30,6 +71,7 @@ fn text(counters: &Counters, zeros: bool) -> String {
         ports(counters),
         reasons(counters, zeros),
         rules(counters),
+        one_sided(counters),
         sessions(counters),
         helpers(counters, zeros),
         workers(counters),
@@ -85,6 +127,15 @@ fn rules(counters: &Counters) -> Option<Table> {
         table.row([rule.rule.clone(), hits, cut_idle, spoke_again]);
     }
     (!counters.rules.is_empty()).then_some(table)
+}
+
+fn one_sided(counters: &Counters) -> Option<Table> {
+    let mut table = Table::new(["ONE-SIDED", "PACKETS"]);
+    let seen: Vec<_> = counters.one_sided.iter().filter(|one| one.count > 0).collect();
+    for one in &seen {
+        table.row([one.evidence.clone(), one.count.to_string()]);
+    }
+    (!seen.is_empty()).then_some(table)
 }
 
 fn sessions(counters: &Counters) -> Option<Table> {

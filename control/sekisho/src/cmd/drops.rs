@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sekisho_api::{
-    DROPS_MAX, Drop, DropFilter, DropPageQuery, Drops, ListDrops, PortName, Prefix, Protocol, RuleName,
+    DROPS_MAX, Drop, DropFilter, DropPageQuery, Drops, Ended, ListDrops, PortName, Prefix, Protocol, RuleName,
 };
 
 use super::remote::{Remote, failure};
@@ -120,8 +120,13 @@ fn lines(drops: &Drops) -> Result<String, Failure> {
 }
 
 fn text(drops: &Drops) -> String {
+    lines_of(&drops.drops)
+}
+
+/// A line for each drop, two where its session had been cut.
+pub(crate) fn lines_of(drops: &[Drop]) -> String {
     let mut text = String::new();
-    for drop in &drops.drops {
+    for drop in drops {
         let protocol = drop.five_tuple.as_ref().map(|tuple| tuple.protocol.to_string());
         let ends = drop.five_tuple.as_ref().map(|tuple| (source(tuple), destination(tuple)));
         let (source, destination) = ends.unwrap_or_default();
@@ -147,7 +152,11 @@ fn text(drops: &Drops) -> String {
 
 /// The riddle's answer: what became of the session that the packet speaks of.
 fn explained(drop: &Drop) -> Option<String> {
-    let ended = drop.ended.as_ref()?;
+    Some(format!("its session ended {}", how_it_ended(drop.ended.as_ref()?)))
+}
+
+/// When a session ended, why, after how long idle, under which rule and timeout.
+pub(crate) fn how_it_ended(ended: &Ended) -> String {
     let (ago, rule) = (span(ended.ago_seconds), ended.rule.as_deref().unwrap_or("-"));
     let how = if ended.idle_seconds >= ended.timeout_seconds {
         format!(
@@ -158,7 +167,7 @@ fn explained(drop: &Drop) -> Option<String> {
     } else {
         format!("of rule {rule}")
     };
-    Some(format!("its session ended {ago} ago ({}), {}: {how}", ended.reason, ended.state))
+    format!("{ago} ago ({}), {}: {how}", ended.reason, ended.state)
 }
 
 /// Month, day and time of a moment in RFC 3339, to the millisecond.
@@ -170,7 +179,7 @@ fn time(rfc3339: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sekisho_api::{Ended, FiveTuple, SessionState};
+    use sekisho_api::{FiveTuple, SessionState};
 
     fn drop_of(ended: Option<Ended>) -> Drop {
         Drop {

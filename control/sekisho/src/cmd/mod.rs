@@ -1,5 +1,6 @@
 //! The commands, one module each. Only these and `main` print.
 
+mod asymmetric;
 mod check;
 mod counters;
 mod deploy;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Counters(counters::Args),
     /// Show the last frames that the running appliance dropped, and why
     Drops(drops::Args),
+    /// List prefixes of which only one direction of TCP comes through the running appliance
+    Asymmetric(asymmetric::Args),
     /// Validate policy files, and warn of what their author probably does not mean
     Check(check::Args),
     /// Tell which rule decides a packet and why, rule by rule
@@ -52,6 +55,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Sessions(args) => sessions::run(&args),
         Command::Counters(args) => counters::run(&args),
         Command::Drops(args) => drops::run(&args),
+        Command::Asymmetric(args) => asymmetric::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -32,6 +32,12 @@ fn text(status: &Status) -> String {
     let policy = &status.policy;
     line("sekisho", format!("{}, {}, process {}", status.version, status.dpdk, status.pid));
     line("up", format!("{}, since {}", span(status.uptime_seconds), status.started));
+    if let Some(left) = status.grace_remaining_seconds {
+        line(
+            "grace",
+            format!("for {} more: sessions are picked up in midstream, windows only logged", span(left)),
+        );
+    }
     line(
         "policy",
         format!("{}, {}", policy.name, counted(usize::try_from(policy.rules).unwrap_or(usize::MAX), "rule")),

@@ -13,8 +13,11 @@ use sekisho_api as api;
 use sekisho_engine::Event;
 
 use crate::output::counted;
+use crate::run::asymmetric;
 use crate::run::convert;
 use crate::run::drops::DropRing;
+use crate::run::dry_run;
+use crate::run::explain;
 use crate::run::fleet::Fleet;
 use crate::run::flow_log::FlowLog;
 use crate::run::helpers;
@@ -36,12 +39,14 @@ pub(crate) struct Control {
     pub(crate) in_force: RefCell<InForce>,
     pub(crate) names: RefCell<Names>,
     pub(crate) log: Option<FlowLog>,
-    drops: RefCell<DropRing>,
-    keys: Keys,
+    pub(crate) drops: RefCell<DropRing>,
+    /// Prefixes with much one-sided traffic, when they were counted last.
+    pub(crate) asymmetric_prefixes: Cell<usize>,
+    pub(crate) keys: Keys,
     /// The last that workers were offered: none is offered twice, though a worker did not take it.
     generation: Cell<u32>,
     /// One deploy at a time.
-    deploying: tokio::sync::Mutex<()>,
+    pub(crate) deploying: tokio::sync::Mutex<()>,
     clock: Clock,
     /// Where feed files are looked for unless a request says so.
     policy_directory: PathBuf,
@@ -74,6 +79,7 @@ impl Control {
             names: RefCell::new(names),
             log,
             drops: RefCell::new(DropRing::new(api::DROPS_MAX as usize)),
+            asymmetric_prefixes: Cell::new(0),
             keys,
             generation,
             deploying: tokio::sync::Mutex::new(()),
@@ -83,18 +89,19 @@ impl Control {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: api::Request) -> Result<Answer, api::Fault> {
+    pub(crate) async fn answer(self: &Rc<Self>, request: api::Request) -> Result<Answer, api::Fault> {
         match request {
             api::Request::Status => Ok(Answer::Status(Box::new(status::status(self)))),
-            api::Request::Deploy(deploy) => {
-                let directory = deploy.directory.map_or_else(|| self.policy_directory.clone(), PathBuf::from);
-                if directory.is_relative() {
-                    let message = "the directory is relative: relative to what? Name it from the root on";
-                    return Err(api::Fault::new(api::FaultKind::BadRequest, message));
-                }
-                let source = Source::Text { name: deploy.name, text: deploy.text, directory };
-                self.deploy(source).await.map(Answer::Deployed)
+            api::Request::Deploy(deploy) => self.deploy(self.source(deploy)?).await.map(Answer::Deployed),
+            api::Request::DryRun(deploy) => {
+                let weighed = dry_run::dry_run(self, self.source(deploy)?).await;
+                weighed.map(|weighed| Answer::DryRun(Box::new(weighed)))
             }
+            api::Request::Explain(asked) => {
+                let explained = explain::explain(self, asked).await;
+                explained.map(|explained| Answer::Explained(Box::new(explained)))
+            }
+            api::Request::Asymmetric => asymmetric::list(self).await.map(Answer::Asymmetric),
             api::Request::ListSessions(list) => sessions::list(self, list).await.map(Answer::Sessions),
             api::Request::CountSessions(filter) => sessions::count(self, filter).await.map(Answer::Count),
             api::Request::EndSessions(filter) => sessions::end(self, filter).await.map(Answer::Count),
@@ -109,16 +116,23 @@ impl Control {
         }
     }
 
+    /// The policy that a request brings.
+    fn source(&self, deploy: api::Deploy) -> Result<Source, api::Fault> {
+        let directory = deploy.directory.map_or_else(|| self.policy_directory.clone(), PathBuf::from);
+        if directory.is_relative() {
+            let message = "the directory is relative: relative to what? Name it from the root on";
+            return Err(api::Fault::new(api::FaultKind::BadRequest, message));
+        }
+        Ok(Source::Text { name: deploy.name, text: deploy.text, directory })
+    }
+
     /// Runs the policy from `source` on all workers, or changes nothing.
     pub(crate) async fn deploy(&self, source: Source) -> Result<api::Deployed, api::Fault> {
         let _one_at_a_time = self.deploying.lock().await;
         let generation = self.generation.get() + 1;
         let keys = Keys::clone(&self.keys);
         let preparing = tokio::task::spawn_blocking(move || policy::prepare(&source, generation, &keys));
-        let prepared = preparing.await.map_err(|error| {
-            let message = format!("the policy could not be compiled: {error}; the policy before goes on");
-            api::Fault::new(api::FaultKind::Failed, message)
-        })?;
+        let prepared = preparing.await.map_err(|error| not_compiled(&error))?;
         let ready = prepared.map_err(|found| wrong_policy(&found))?;
         self.generation.set(generation);
         self.names.borrow_mut().learn_rules(&ready.policy);
@@ -138,7 +152,7 @@ impl Control {
     }
 
     fn deployed(&self, ready: &Ready) -> api::Deployed {
-        let Ready { policy, name, sha256, warnings } = ready;
+        let Ready { policy, name, sha256, warnings, .. } = ready;
         let rules = policy.ruleset.rules.len();
         let counted = counted(rules, "rule");
         tracing::info!("policy {name} is in force: generation {}, {counted}", policy.generation);
@@ -182,6 +196,18 @@ impl Control {
         sekisho_engine::time::Instant::from_nanos(nanos)
     }
 
+    /// The time of day so long ago.
+    pub(crate) fn ago(&self, span: sekisho_engine::time::Duration) -> Timestamp {
+        let nanos = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+        Timestamp::now().checked_sub(SignedDuration::from_nanos(nanos)).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// For how long sessions are still picked up in midstream because the appliance started lately.
+    pub(crate) fn grace_remaining(&self) -> Option<Duration> {
+        let grace_ms = self.in_force.borrow().policy.ruleset.inspection.grace_ms;
+        Duration::from_millis(grace_ms.into()).checked_sub(self.uptime()).filter(|left| !left.is_zero())
+    }
+
     /// Time since the appliance started.
     pub(crate) fn uptime(&self) -> Duration {
         self.clock.started.elapsed()
@@ -194,6 +220,9 @@ impl Control {
 pub(crate) enum Answer {
     Status(Box<api::Status>),
     Deployed(api::Deployed),
+    DryRun(Box<api::DryRun>),
+    Explained(Box<api::LiveExplanation>),
+    Asymmetric(api::Asymmetric),
     Sessions(api::SessionPage),
     Count(api::SessionCount),
     Expectations(api::Expectations),
@@ -201,7 +230,13 @@ pub(crate) enum Answer {
     Drops(api::Drops),
 }
 
-fn wrong_policy(found: &sekisho_policy::Diagnostics) -> api::Fault {
+/// The thread that compiles a policy did not come to its end.
+pub(crate) fn not_compiled(error: &tokio::task::JoinError) -> api::Fault {
+    let message = format!("the policy could not be compiled: {error}; the policy before goes on");
+    api::Fault::new(api::FaultKind::Failed, message)
+}
+
+pub(crate) fn wrong_policy(found: &sekisho_policy::Diagnostics) -> api::Fault {
     let message = format!("the policy is wrong in {} places: the one before goes on", found.len());
     api::Fault {
         diagnostics: convert::diagnostics(found),

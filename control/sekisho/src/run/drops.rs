@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use sekisho_api as api;
+use sekisho_engine::flow::FiveTuple;
 use sekisho_engine::reason::Reason;
 
 use crate::run::convert;
@@ -36,6 +37,30 @@ impl DropRing {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.ring.len()
+    }
+
+    /// The newest so many of this five-tuple in either direction, oldest first.
+    pub(crate) fn of(&self, tuple: &FiveTuple, drops_max: usize) -> Vec<api::Drop> {
+        let back = FiveTuple {
+            source: tuple.destination,
+            destination: tuple.source,
+            source_port: tuple.destination_port,
+            destination_port: tuple.source_port,
+            ..*tuple
+        };
+        let is_it = |record: &Record| match &record.what {
+            What::Drop(packet) => packet.five_tuple.is_some_and(|found| found == *tuple || found == back),
+            _ => false,
+        };
+        let first = self.last + 1 - self.ring.len() as u64;
+        let newest_first = (first..=self.last).rev().zip(self.ring.iter().rev());
+        let mut drops: Vec<_> = newest_first
+            .filter(|(_, record)| is_it(record))
+            .filter_map(|(number, record)| drop_of(number, record, &api::DropFilter::default()))
+            .take(drops_max)
+            .collect();
+        drops.reverse();
+        drops
     }
 
     /// Those that fit, oldest first: the newest so many.

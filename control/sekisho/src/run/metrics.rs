@@ -85,6 +85,9 @@ metrics! {
     RULE_HITS = Counter "sekisho_rule_hits_total" ["rule"] "Packets that a rule of the policy in force decided; kept over deploys by name. Rules past the first 10000 share `(others)`.";
     RULE_CUT_IDLE = Counter "sekisho_rule_sessions_cut_idle_total" ["rule"] "Sessions of a rule that were cut because they were idle.";
     RULE_SPOKE_AGAIN = Counter "sekisho_rule_packets_after_cut_total" ["rule"] "Packets of sessions of a rule that had been cut before: if these are many, its timeout is too short.";
+    ONE_SIDED = Counter "sekisho_one_sided_packets_total" ["evidence"] "What gave away that only one direction of TCP comes through (asymmetric routing), by its kind; `sekisho asymmetric` lists the prefixes.";
+    ASYMMETRIC_PREFIXES = Gauge "sekisho_asymmetric_prefixes" [] "Prefixes with a hundred such packets or more.";
+    GRACE = Gauge "sekisho_grace_remaining_seconds" [] "Time for which sessions are still picked up in midstream because the appliance started lately (`inspection.grace`).";
     SESSIONS = Gauge "sekisho_sessions" ["protocol", "state"] "Live sessions.";
     SESSIONS_OPENED = Counter "sekisho_sessions_opened_total" [] "Sessions opened.";
     SESSIONS_ENDED = Counter "sekisho_sessions_ended_total" ["reason"] "Sessions ended, by reason.";

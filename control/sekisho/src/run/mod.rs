@@ -4,11 +4,14 @@
 //! that writes the flow log; and one for the time in which a policy is compiled. Workers and control meet in
 //! `sekisho_worker::shared` and nowhere else.
 
+mod asymmetric;
 mod control;
 mod convert;
 mod cores;
 mod dpdk_io;
 mod drops;
+mod dry_run;
+mod explain;
 mod fleet;
 mod flow_log;
 mod helpers;
@@ -82,6 +85,7 @@ pub(crate) fn run(path: &Path) -> Outcome {
         if appliance.link_state_propagation {
             tokio::task::spawn_local(link::propagate(Rc::clone(&control)));
         }
+        tokio::task::spawn_local(asymmetric::watch(Rc::clone(&control)));
         say_ready(&control, &appliance);
         Ok(work(&control, &threads, &mut signals, &appliance).await)
     }));

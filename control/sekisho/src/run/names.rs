@@ -39,8 +39,12 @@ impl Names {
 
     /// The name behind a key; `None` for the default action.
     pub(crate) fn rule(&self, key: RuleKey) -> Option<Arc<str>> {
-        let place = (key.number() as usize).checked_sub(1)?;
-        self.rules.get(place).filter(|name| !name.is_empty()).cloned()
+        self.rule_numbered(key.number() as usize)
+    }
+
+    /// The name behind the key of that number; `None` for the default action.
+    pub(crate) fn rule_numbered(&self, number: usize) -> Option<Arc<str>> {
+        self.rules.get(number.checked_sub(1)?).filter(|name| !name.is_empty()).cloned()
     }
 
     /// The key of a rule that is or was in force.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::policy::{Policy, RuleNames};
-use sekisho_policy::{Diagnostics, Loaded};
+use sekisho_policy::{Diagnostics, Loaded, ResolvedPolicy};
 
 /// Where a policy comes from.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) policy: Arc<Policy>,
+    /// What else its file says.
+    pub(crate) resolved: Arc<ResolvedPolicy>,
     pub(crate) name: String,
     pub(crate) sha256: String,
     pub(crate) warnings: Diagnostics,
@@ -44,7 +46,16 @@ pub(crate) fn prepare(source: &Source, generation: u32, keys: &Keys) -> Result<R
     let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
     let policy = Arc::new(loaded.compile(generation, &mut keys));
     let Loaded { policy: resolved, sha256, warnings, .. } = loaded;
-    Ok(Ready { policy, name: resolved.file, sha256, warnings })
+    Ok(Ready { policy, name: resolved.file.clone(), resolved: Arc::new(resolved), sha256, warnings })
+}
+
+/// The same for a policy that is not to be deployed: `keys` learn no name from it, though its rules have their keys.
+/// Returns also how many names there were.
+pub(crate) fn prepare_dry(source: &Source, keys: &Keys) -> Result<(Ready, usize), Diagnostics> {
+    let scratch = keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let names = scratch.len();
+    let ready = prepare(source, 0, &Arc::new(Mutex::new(scratch)))?;
+    Ok((ready, names))
 }
 
 fn load(source: &Source) -> Result<Loaded, Diagnostics> {
@@ -63,6 +74,8 @@ pub(crate) struct RuleSums {
     pub(crate) cut_idle: u64,
     /// Packets of sessions that had been cut before.
     pub(crate) spoke_again: u64,
+    /// The timeouts under which those had been cut, a bit each in the order of `TimeoutKey::ALL`.
+    pub(crate) too_short: u64,
 }
 
 impl RuleSums {
@@ -70,6 +83,7 @@ impl RuleSums {
         self.hits += more.hits;
         self.cut_idle += more.cut_idle;
         self.spoke_again += more.spoke_again;
+        self.too_short |= more.too_short;
     }
 }
 
@@ -77,6 +91,8 @@ impl RuleSums {
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) policy: Arc<Policy>,
+    /// What else its file says.
+    pub(crate) resolved: Arc<ResolvedPolicy>,
     pub(crate) name: String,
     pub(crate) sha256: String,
     pub(crate) deployed: Timestamp,
@@ -91,6 +107,7 @@ impl InForce {
     pub(crate) fn first(ready: &Ready, counts: Vec<Arc<RuleHits>>, deployed: Timestamp) -> Self {
         Self {
             policy: Arc::clone(&ready.policy),
+            resolved: Arc::clone(&ready.resolved),
             name: ready.name.clone(),
             sha256: ready.sha256.clone(),
             deployed,
@@ -124,7 +141,8 @@ impl InForce {
         for worker in &self.counts {
             for (sum, counts) in sums.iter_mut().zip(worker.all()) {
                 let (hits, cut_idle) = (counts.hits.get(), counts.cut_idle.get());
-                sum.add(RuleSums { hits, cut_idle, spoke_again: counts.spoke_again.get() });
+                let (spoke_again, too_short) = (counts.spoke_again.get(), counts.too_short.get());
+                sum.add(RuleSums { hits, cut_idle, spoke_again, too_short });
             }
         }
         sums

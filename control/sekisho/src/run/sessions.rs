@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, bounded};
 use sekisho_api as api;
 use sekisho_engine::reason::Reason;
-use sekisho_worker::query::{Answer, Filter, Order, Request};
+use sekisho_worker::query::{Answer, Filter, Order, Question, Request};
 use sekisho_worker::shared::WorkerShared;
 use tokio::time::Instant;
 
@@ -111,7 +111,7 @@ async fn ask(
     receive(worker, &answer).await
 }
 
-/// Puts a question into a worker's queue, which others may have filled.
+/// Puts a question about sessions into a worker's queue.
 async fn put(
     fleet: &Fleet,
     worker: usize,
@@ -122,20 +122,31 @@ async fn put(
 ) -> Result<Receiver<Answer>, api::Fault> {
     let (answer, receiver) = bounded(1);
     let page = Vec::with_capacity(room);
-    let mut request = Request { filter: filter.clone(), order, cursor, page, answer };
+    let request = Request { filter: filter.clone(), order, cursor, page, answer };
+    put_question(fleet, worker, Question::Sessions(request)).await?;
+    Ok(receiver)
+}
+
+/// Puts any question into a worker's queue, which others may have filled.
+pub(crate) async fn put_question(
+    fleet: &Fleet,
+    worker: usize,
+    mut question: Question,
+) -> Result<(), api::Fault> {
     let shared: &WorkerShared = &fleet.workers[worker];
     let until = Instant::now() + ANSWER_WAIT_MAX;
     loop {
-        match shared.requests.push(request) {
-            Ok(()) => return Ok(receiver),
+        match shared.requests.push(question) {
+            Ok(()) => return Ok(()),
             Err(_) if Instant::now() >= until => return Err(silent(worker)),
-            Err(back) => request = back,
+            Err(back) => question = back,
         }
         tokio::time::sleep(WAIT_STEP).await;
     }
 }
 
-async fn receive(worker: usize, answer: &Receiver<Answer>) -> Result<Answer, api::Fault> {
+/// Waits for a worker's answer.
+pub(crate) async fn receive<T>(worker: usize, answer: &Receiver<T>) -> Result<T, api::Fault> {
     let until = Instant::now() + ANSWER_WAIT_MAX;
     loop {
         match answer.try_recv() {

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sekisho_api as api;
 use sekisho_engine::counters::ProtocolClass;
+use sekisho_engine::policy::{Policy, RuleId};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
-use sekisho_engine::session::State;
+use sekisho_engine::session::{State, TimeoutKey};
 use sekisho_worker::shared::{LoopCounters, PortCount};
 
+use crate::run::asymmetric;
 use crate::run::control::Control;
 use crate::run::convert;
 use crate::run::helpers;
@@ -43,6 +45,7 @@ pub(crate) fn status(control: &Control) -> api::Status {
         started: time_text(about.started),
         uptime_seconds: control.uptime().as_secs_f64(),
         appliance_file: about.appliance_file.clone(),
+        grace_remaining_seconds: control.grace_remaining().map(|left| left.as_secs_f64()),
         metrics: about.metrics.map(|address| address.to_string()),
         hugepages: about.hugepages,
         policy: api::PolicyStatus {
@@ -87,16 +90,18 @@ pub(crate) fn counters(control: &Control) -> api::Counters {
     let fleet = &control.fleet;
     let (log_lines_written, log_lines_lost) = control.log.as_ref().map_or((0, 0), |log| log.lines());
     let in_force = control.in_force.borrow();
-    let rules = in_force.rules().map(|(rule, RuleSums { hits, cut_idle, spoke_again })| api::RuleCount {
+    let rules = (0..).map(RuleId).zip(in_force.rules()).map(|(id, (rule, sums))| api::RuleCount {
         rule: rule.to_owned(),
-        hits,
-        cut_idle,
-        spoke_again,
+        hits: sums.hits,
+        cut_idle: sums.cut_idle,
+        spoke_again: sums.spoke_again,
+        timeouts_too_short: too_short(&in_force.policy, id, sums),
     });
     api::Counters {
         ports: Port::ALL.iter().map(|port| of_port(control, *port)).collect(),
         reasons: Reason::ALL.iter().map(|reason| of_reason(control, *reason)).collect(),
         rules: rules.collect(),
+        one_sided: asymmetric::evidence(control),
         sessions: sessions(control).collect(),
         sessions_opened: fleet.workers.iter().map(|worker| worker.engine.opened.get()).sum(),
         helpers: helpers::counters(control).collect(),
@@ -104,6 +109,17 @@ pub(crate) fn counters(control: &Control) -> api::Counters {
         log_lines_written,
         log_lines_lost,
     }
+}
+
+/// The timeouts of a rule under which sessions had been cut that spoke again.
+fn too_short(policy: &Policy, rule: RuleId, sums: RuleSums) -> Vec<api::TimeoutOfRule> {
+    let timeouts = policy.timeouts(policy.timeouts_of(Some(rule)));
+    let told = TimeoutKey::ALL.into_iter().filter(|key| sums.too_short & 1 << *key as u32 != 0);
+    told.map(|key| api::TimeoutOfRule {
+        timeout: key.name().to_owned(),
+        seconds: f64::from(key.millis(timeouts)) / 1000.0,
+    })
+    .collect()
 }
 
 fn of_port(control: &Control, port: Port) -> api::CountersOfPort {

@@ -10,7 +10,7 @@ use sekisho_engine::policy::{Action, LogLevel, Policy, Rule, RuleNames, Ruleset,
 
 use super::*;
 use crate::memory::MemoryIo;
-use crate::query::Filter;
+use crate::query::{Filter, RuleTally, Tally};
 
 fn policy(generation: u32, allow: bool) -> Running {
     let action = if allow { Action::Allow } else { Action::Drop };
@@ -220,7 +220,7 @@ fn all_workers_switch_when_told_and_none_before() {
 fn ask(rig: &mut Rig, filter: Filter, order: Order, cursor: u32, room: usize) -> Answer {
     let (answer, answers) = channel::bounded(1);
     let request = Request { filter, order, cursor, page: Vec::with_capacity(room), answer };
-    rig.shared[0].requests.push(request).expect("there is room");
+    rig.shared[0].requests.push(Question::Sessions(request)).expect("there is room");
     for _ in 0..1000 {
         rig.workers[0].keep_house(Instant::from_secs(2));
         if let Ok(answer) = answers.try_recv() {
@@ -272,4 +272,87 @@ fn stops_when_told_and_ends_its_sessions_for_the_log() {
     let io = thread.join().expect("the loop ends");
     assert_eq!(io.sent[1].len(), 1);
     assert_eq!(shared.engine.reason(Reason::EndShutdown).get(), 1);
+}
+
+fn put(rig: &mut Rig, question: Question) {
+    rig.shared[0].requests.push(question).expect("there is room");
+}
+
+fn weighed(rig: &mut Rig, candidate: &Running, samples_max: usize) -> Tally {
+    let (answer, answers) = channel::bounded(1);
+    let tally = Tally::new(2, samples_max, 3);
+    put(
+        rig,
+        Question::Weigh(Weighing { candidate: Arc::clone(&candidate.policy), cursor: 0, tally, answer }),
+    );
+    for turns in 0..1000 {
+        rig.workers[0].keep_house(Instant::from_secs(2));
+        if let Ok(weighing) = answers.try_recv() {
+            assert!(turns >= 5, "700 sessions take more than one turn");
+            return weighing.tally;
+        }
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn sessions_are_weighed_against_another_policy_and_nothing_changes() {
+    let mut rig = Rig::new(1, 16);
+    for flow in 0..700 {
+        rig.arrive(0, Port::Lan, udp(flow, Port::Lan));
+    }
+    for _ in 0..20 {
+        rig.turn();
+    }
+    let same = weighed(&mut rig, &policy(2, true), 10);
+    assert_eq!((same.sessions, same.rules[1], same.samples.len()), (700, RuleTally::default(), 0));
+    let closed = weighed(&mut rig, &policy(2, false), 10);
+    assert_eq!((closed.sessions, closed.rules[1].outlives, closed.rules[1].ends), (700, 700, 0));
+    assert_eq!(closed.samples.len(), 3, "no more of one rule");
+    assert_eq!(weighed(&mut rig, &policy(2, false), 2).samples.len(), 2, "no more than there is room for");
+    assert_eq!(rig.shared[0].engine.sessions_live(), 700);
+    assert_eq!(rig.workers[0].engine.running().policy.generation, 1);
+}
+
+#[test]
+fn a_five_tuple_is_looked_up_in_one_turn() {
+    let mut rig = Rig::new(1, 16);
+    rig.arrive(0, Port::Lan, udp(1, Port::Lan));
+    rig.turn();
+    let mut look = |flow: u16, at_secs| {
+        let (answer, answers) = channel::bounded(1);
+        let frame = udp(flow, Port::Wan);
+        let facts = packet::parse(&frame, frame.len());
+        let key = sekisho_engine::flow::FlowKey::of(&facts, Port::Wan).expect("it has ends");
+        put(&mut rig, Question::Look(crate::query::Look { key, answer }));
+        rig.workers[0].keep_house(Instant::from_secs(at_secs));
+        answers.try_recv().expect("an answer in one turn")
+    };
+    let live = look(1, 2);
+    assert_eq!(live.session.map(|session| session.five_tuple.source_port), Some(1025));
+    assert_eq!((live.ended, look(2, 2)), (None, Default::default()));
+    let late = look(1, 60);
+    let ended = late.ended.expect("it was cut").1;
+    assert_eq!((late.session, ended.reason, ended.timeout), (None, Reason::EndIdle, Duration::from_secs(30)));
+}
+
+#[test]
+fn prefixes_of_one_sided_traffic_are_listed_with_their_age() {
+    let mut rig = Rig::new(1, 16);
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([203, 0, 113, 9], [192, 0, 2, 1], 64);
+    builder.tcp(443, 1025, 7, 1000).syn().ack(9).write(&mut frame, &[]).expect("writing to memory");
+    rig.arrive(0, Port::Wan, frame);
+    rig.turn();
+    let (answer, answers) = channel::bounded(1);
+    let prefixes = Vec::with_capacity(Engine::ONE_SIDED_MAX);
+    put(&mut rig, Question::OneSided(crate::query::OneSidedList { prefixes, answer }));
+    rig.workers[0].keep_house(Instant::from_secs(5));
+    let prefixes = answers.try_recv().expect("an answer in one turn");
+    let [(prefix, age)] = prefixes[..] else { panic!("{prefixes:?}") };
+    assert_eq!(
+        (prefix.address.to_string().as_str(), prefix.len, prefix.port),
+        ("203.0.113.0", 24, Port::Wan)
+    );
+    assert_eq!((prefix.total(), age), (1, Duration::from_secs(4)));
 }

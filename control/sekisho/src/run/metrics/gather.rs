@@ -1,5 +1,6 @@
 //! Where each metric has its value from.
 
+use sekisho_engine::Evidence;
 use sekisho_engine::counters::{Count, ProtocolClass};
 use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
@@ -8,6 +9,7 @@ use sekisho_engine::session::State;
 use sekisho_worker::shared::{LoopCounters, PortCount, WorkerShared};
 
 use super::*;
+use crate::run::asymmetric;
 use crate::run::helpers::{Figures, figures};
 use crate::run::policy::RuleSums;
 use crate::run::ports::ControlledPort;
@@ -34,6 +36,7 @@ fn process(page: &Page, control: &Control) -> Done {
     let in_force = control.in_force.borrow();
     page.one(&POLICY_GENERATION, f64::from(in_force.policy.generation))?;
     page.one(&POLICY_AGE, status::age_seconds(in_force.deployed))?;
+    page.one(&GRACE, control.grace_remaining().map_or(0.0, |left| left.as_secs_f64()))?;
     page.one(&POLICY_RULES, in_force.policy.ruleset.rules.len() as f64)?;
     let (written, lost) = control.log.as_ref().map_or((0, 0), |log| log.lines());
     page.one(&LOG_LINES, written as f64)?;
@@ -71,7 +74,10 @@ fn packets(page: &Page, control: &Control) -> Done {
         let count: u64 = workers.map(|worker| worker.engine.suspicious[port.index()].get()).sum();
         ([port.name()], count as f64)
     });
-    page.add(&SUSPICIOUS, suspicious)
+    page.add(&SUSPICIOUS, suspicious)?;
+    let one_sided = Evidence::ALL.map(|kind| ([kind.name()], asymmetric::sum(control, kind) as f64));
+    page.add(&ONE_SIDED, one_sided)?;
+    page.one(&ASYMMETRIC_PREFIXES, control.asymmetric_prefixes.get() as f64)
 }
 
 fn rules(page: &Page, control: &Control) -> Done {

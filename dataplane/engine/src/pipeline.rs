@@ -15,23 +15,21 @@ use crate::flow::{FlowKey, HashSecret};
 use crate::helper::{Expectations, Followers};
 use crate::one_sided::OneSided;
 use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
-use crate::policy::{
-    Action, MidstreamMode, OnDeploy, OnExpiry, Policy, Query, RuleId, SpoofingMode, TcpWindowMode, ZoneId,
-};
+use crate::policy::{Action, OnDeploy, Policy, Query, SpoofingMode, TcpWindowMode};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
-use crate::respond;
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
 use crate::session::table::{Hashed, Table};
-use crate::session::tombstone::{Plot, Tombstones};
+use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
-use crate::session::{State, TimeoutKey, kin, query, sctp, tcp};
-use crate::steer;
+use crate::session::{State, kin, query, sctp, tcp};
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
+
+mod first;
 
 /// The sessions that were cut last are remembered: one for so many that the table holds.
 const SESSIONS_PER_TOMBSTONE: u32 = 16;
@@ -438,224 +436,6 @@ impl Engine {
         }
     }
 
-    /// A packet that belongs to no session, or to one that is over, in slot `over`: may it open one? What is over makes
-    /// room only for a packet that the rules allow.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn first(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        over: Option<u32>,
-        out: &mut Outbox,
-    ) -> Verdict {
-        if let Some(reason) = cannot_open(facts)
-            && !(is_midstream(facts) && self.picks_up(now, port, facts))
-        {
-            return self.unknown(port, reason, key, hashed);
-        }
-        if !is_midstream(facts)
-            && let Some(expected) = self.expected(now, port, key)
-        {
-            return self.open_expected(now, port, facts, head, key, hashed, over, expected, out);
-        }
-        let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
-        let (action, rule) = self.ask_rules(&query);
-        if action == Action::Drop && rule.is_none() {
-            return self.unknown(port, Reason::DefaultDrop, key, hashed);
-        }
-        if action != Action::Allow {
-            return self.refuse(port, facts, head, action, rule, out);
-        }
-        if matches!(facts.protocol, protocol::TCP | protocol::SCTP) && facts.is_to_group() {
-            return Verdict::of(Reason::GroupDestination);
-        }
-        if let Some(over) = over {
-            self.end(now, over, Reason::EndReopened, out);
-        }
-        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
-            return Verdict { reason: Reason::TableFull, rule, session: None };
-        };
-        self.table.both(slot).1.rule = self.running.policy.key(rule);
-        self.begin_following(now, port, facts, head, slot, rule, is_midstream(facts));
-        self.enter(now, port, facts, head, slot, rule, query.from, out);
-        Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
-    }
-
-    /// The session in `slot`, whose rule is known, begins; its opener is in the zone `opener`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn enter(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        slot: u32,
-        rule: Option<RuleId>,
-        opener: Option<ZoneId>,
-        out: &mut Outbox,
-    ) {
-        let policy = &self.running.policy;
-        let (generation, timeouts, log) =
-            (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
-        let tcp_window = policy.tcp_window(opener);
-        let (hot, cold) = self.table.both(slot);
-        hot.policy = generation;
-        hot.set_terms(timeouts, tcp_window);
-        cold.count(port, facts.wire_len);
-        self.learn_link(slot, port, facts, head);
-        self.file(now, slot);
-        self.counters.opened.add(1);
-        if log || self.config.report_all_sessions {
-            out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
-        }
-    }
-
-    /// Whether a session that nobody saw begin may be picked up by this packet, if the rules allow it: by the zone of
-    /// its source.
-    fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
-        let policy = &self.running.policy;
-        let zone = facts
-            .addresses
-            .source()
-            .and_then(|source| policy.zones.place(port, facts.vlan.outer(), source).zone());
-        policy.midstream(zone) == MidstreamMode::Pickup || now < self.grace_until
-    }
-
-    /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
-    fn learn_link(&mut self, slot: u32, port: Port, facts: &Facts, head: &[u8]) {
-        let is_told = facts.protocol == protocol::TCP && self.timeouts_of(slot).on_expiry != OnExpiry::Silent;
-        if is_told && let Some(header) = head.get(..usize::from(facts.network_at)) {
-            self.table.learn_link(slot, port, header);
-        }
-    }
-
-    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
-        let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
-        let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
-        if reason == Reason::DefaultDrop && port == tombstone.from {
-            // Its opener begins anew, and the rules refuse that.
-            return Verdict::of(reason);
-        }
-        let rule = self.running.policy.by_key(tombstone.rule);
-        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again(TimeoutKey::of(tombstone.state, key.protocol));
-        }
-        Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
-    }
-
-    /// Takes a slot for a session that the rules allow, by its first packet; in a full table the oldest half-open session
-    /// makes room.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn open(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Option<u32> {
-        let state = match facts.protocol {
-            protocol::TCP => State::SynSent,
-            protocol::SCTP => State::CookieWait,
-            _ => State::Unreplied,
-        };
-        let slot = self.take_slot(now, key, hashed, port, state, out)?;
-        let (hot, _) = self.table.both(slot);
-        if facts.protocol == protocol::TCP {
-            let segment = segment_of(facts, head);
-            let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
-            hot.peers = begin(port.index(), &segment);
-        } else if facts.protocol == protocol::SCTP {
-            let init = packet::sctp::Packet::of(facts, head);
-            hot.peers = sctp::open(port.index(), &init).map(sctp::Side::kept);
-        }
-        Some(slot)
-    }
-
-    /// Takes a slot for a session of the end behind `from`.
-    pub(crate) fn take_slot(
-        &mut self,
-        now: Instant,
-        key: &FlowKey,
-        hashed: Hashed,
-        from: Port,
-        state: State,
-        out: &mut Outbox,
-    ) -> Option<u32> {
-        let slot = match self.table.insert(key, hashed, from, state) {
-            Ok(slot) => slot,
-            // No place in the index, which nobody's end would make.
-            Err(_) if self.table.len() < self.table.capacity() => return None,
-            Err(_) => {
-                let oldest = self.table.oldest_half_open()?;
-                self.end(now, oldest, Reason::EndEvicted, out);
-                self.table.insert(key, hashed, from, state).ok()?
-            }
-        };
-        let (hot, cold) = self.table.both(slot);
-        hot.last_seen_ms = stamp(now);
-        cold.created_ms = stamp(now);
-        self.counters.sessions(ProtocolClass::of(key.protocol), state).add(1);
-        Some(slot)
-    }
-
-    /// Drops a packet that the rules do not allow, and answers it where they say so.
-    pub(crate) fn refuse(
-        &mut self,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        action: Action,
-        rule: Option<RuleId>,
-        out: &mut Outbox,
-    ) -> Verdict {
-        if action == Action::Reject
-            && let Some(frame) = respond::reject(port, facts, head)
-        {
-            let reason = frame.reason;
-            if out.frame(frame) {
-                self.counters.reason(reason).add(1);
-            }
-        }
-        let reason = match (action, rule) {
-            (Action::Reject, Some(_)) => Reason::RuleReject,
-            (Action::Reject, None) => Reason::DefaultReject,
-            (_, Some(_)) => Reason::RuleDrop,
-            (_, None) => Reason::DefaultDrop,
-        };
-        Verdict { reason, rule, session: None }
-    }
-
-    fn query_of(&self, port: Port, facts: &Facts) -> Option<Query> {
-        let ends = [facts.addresses.source()?, facts.addresses.destination()?];
-        let policy = &self.running.policy;
-        Some(policy.query(port, facts.vlan.outer(), ends, facts.protocol, facts.selector()))
-    }
-
-    pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
-        let (action, rule) = self.running.policy.decide(query);
-        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.hits.add(1);
-        }
-        (action, rule)
-    }
-
     /// Whether the session may go on under the policy in force; if not, it ends.
     fn is_current(&mut self, now: Instant, slot: u32, out: &mut Outbox) -> bool {
         if self.table.hot(slot).policy == self.running.policy.generation {
@@ -707,27 +487,6 @@ impl Engine {
     pub(crate) fn original_query(&self, policy: &Policy, slot: u32) -> Query {
         policy.query_from(&self.table.key(slot), self.table.hot(slot).from())
     }
-}
-
-/// Why the packet cannot open a session, whatever the rules say.
-fn cannot_open(facts: &Facts) -> Option<Reason> {
-    let is_syn = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN;
-    let is_reply = || {
-        let part = packet::part_in_query(facts.addresses.is_v4(), facts.icmp_type());
-        matches!(part, Some(packet::Part::Reply(_)))
-    };
-    match facts.protocol {
-        protocol::TCP if !is_syn => Some(Reason::TcpNoSession),
-        // Without a tag it is an INIT (RFC 9260 section 8.5.1).
-        protocol::SCTP if facts.tcp.sequence != 0 => Some(Reason::SctpNoSession),
-        _ if facts.is_icmp() && is_reply() => Some(Reason::IcmpNoSession),
-        _ => None,
-    }
-}
-
-/// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
-fn is_midstream(facts: &Facts) -> bool {
-    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
 }
 
 /// The segment with what its SYN negotiates.

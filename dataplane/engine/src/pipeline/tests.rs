@@ -2,7 +2,7 @@ use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder};
 
 use super::*;
 use crate::packet;
-use crate::policy::{LogLevel, Rule, RuleNames, Ruleset, Zone, ZoneId};
+use crate::policy::{LogLevel, MidstreamMode, OnExpiry, Rule, RuleId, RuleNames, Ruleset, Zone, ZoneId};
 use crate::session::SessionView;
 
 const CLIENT: [u8; 4] = [192, 0, 2, 10];

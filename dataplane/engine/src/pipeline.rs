@@ -539,33 +539,6 @@ impl Engine {
         Some(slot)
     }
 
-    /// Takes a slot for a session of the end behind `from`.
-    pub(crate) fn take_slot(
-        &mut self,
-        now: Instant,
-        key: &FlowKey,
-        hashed: Hashed,
-        from: Port,
-        state: State,
-        out: &mut Outbox,
-    ) -> Option<u32> {
-        let slot = match self.table.insert(key, hashed, from, state) {
-            Ok(slot) => slot,
-            // No place in the index, which nobody's end would make.
-            Err(_) if self.table.len() < self.table.capacity() => return None,
-            Err(_) => {
-                let oldest = self.table.oldest_half_open()?;
-                self.end(now, oldest, Reason::EndEvicted, out);
-                self.table.insert(key, hashed, from, state).ok()?
-            }
-        };
-        let (hot, cold) = self.table.both(slot);
-        hot.last_seen_ms = stamp(now);
-        cold.created_ms = stamp(now);
-        self.counters.sessions(ProtocolClass::of(key.protocol), state).add(1);
-        Some(slot)
-    }
-
     /// Drops a packet that the rules do not allow, and answers it where they say so.
     pub(crate) fn refuse(
         &mut self,

@@ -35,7 +35,7 @@ impl Rig {
     fn sharing(worker: u8, capacity: u32, expectations: &Arc<Expectations>) -> Self {
         let policy = Arc::new(Policy::compile(1, ruleset(FILES), &mut RuleNames::default()));
         let config = Config { worker, capacity, secret: SECRET, report_all_sessions: false };
-        let engine = Engine::new(config, Running::new(policy), NOW).sharing(Arc::clone(expectations));
+        let engine = Engine::sharing(Arc::clone(expectations), config, Running::new(policy), NOW);
         Self { engine, out: Outbox::new(16, 16) }
     }
 

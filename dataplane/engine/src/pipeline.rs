@@ -86,25 +86,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without sessions, at the moment `now`.
+    /// An engine without sessions, at the moment `now`, whose expectations are its own.
     pub fn new(config: Config, running: Running, now: Instant) -> Self {
+        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
+        Self::sharing(expectations, config, running, now)
+    }
+
+    /// The same with a table of expectations that it shares with others.
+    pub fn sharing(expectations: Arc<Expectations>, config: Config, running: Running, now: Instant) -> Self {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
-        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
         let followers = Followers::new(expectations.followers_max());
         let pairs = Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384));
         let paths = Paths::new();
         let counters = Arc::new(Counters::default());
         Self { config, running, table, wheel, tombstones, expectations, followers, pairs, paths, counters }
-    }
-
-    /// The same engine, before its first packet, with the table of expectations that it shares with others.
-    #[must_use]
-    pub fn sharing(mut self, expectations: Arc<Expectations>) -> Self {
-        self.followers = Followers::new(expectations.followers_max());
-        self.expectations = expectations;
-        self
     }
 
     /// What its helpers, and those of the engines that it shares the table with, expect.

@@ -93,8 +93,8 @@ impl Simulation {
         let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
-            let engine = Engine::new(config, Running::new(Arc::clone(&policy)), START);
-            engine.sharing(Arc::clone(&expectations))
+            let running = Running::new(Arc::clone(&policy));
+            Engine::sharing(Arc::clone(&expectations), config, running, START)
         };
         Self {
             engines: (0..workers.get()).map(engine).collect(),

@@ -338,7 +338,7 @@ impl Seed {
         };
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
-        let engine = Engine::new(self.engine, self.running, Instant::ZERO).sharing(self.expectations);
+        let engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };
         let worker = Worker::new(config, self.io, engine, self.switch, Arc::clone(&shared), self.handoff);

@@ -368,6 +368,7 @@ impl Engine {
             if is_read {
                 self.heed(now, port, facts, head, slot);
             }
+            self.withdraw_if_over(now, slot, state);
         }
         Verdict { reason: Reason::Session, rule: None, session }
     }

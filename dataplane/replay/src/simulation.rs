@@ -155,6 +155,13 @@ impl Simulation {
         self.engines.iter().map(|engine| of(&engine.counters().helpers[helper.index()])).sum()
     }
 
+    /// Expectations of a helper whose connection did not come in time.
+    pub fn expired(&self, helper: Helper) -> u64 {
+        let counters: Vec<_> = self.engines.iter().map(Engine::counters).collect();
+        let of_all = counters.iter().map(|counters| &counters.helpers[helper.index()]);
+        HelperCounts::expired(of_all, self.expectations.open(self.now)[helper.index()])
+    }
+
     /// Packets that each rule decided, under all policies so far, in no order.
     pub fn hits(&self) -> HashMap<Box<str>, u64> {
         let mut hits = self.hits.clone();

@@ -325,7 +325,7 @@ fn was_lively(worlds: &[Watched]) {
 
 #[test]
 fn shards_expect_alike_and_nothing_outlives_its_control_session() {
-    let run = Run::new(0xf7b0_0001, 400_000);
+    let run = Run::new(0xf7b0_0001, 1_000_000);
     let worlds = simulate(&run, &[1, 3], 1 << 10, true);
     was_lively(&worlds);
     for world in &worlds {
@@ -337,7 +337,7 @@ fn shards_expect_alike_and_nothing_outlives_its_control_session() {
 
 #[test]
 fn expectations_are_accounted_for_where_tables_are_full() {
-    let run = Run::new(0xf7b0_0002, 400_000);
+    let run = Run::new(0xf7b0_0002, 600_000);
     let worlds = simulate(&run, &[1, 4], 12, false);
     let worlds: Vec<_> = worlds
         .into_iter()

@@ -3,6 +3,7 @@
 use sekisho_tests::appliance::free_address;
 use sekisho_tests::lab::{LAN, WAN};
 use sekisho_tests::process::{run, text};
+use sekisho_tests::repo::top;
 use sekisho_tests::{Appliance, Lab, Running, wait};
 
 use crate::{LAN_OUT, LIMIT, policy};
@@ -95,6 +96,52 @@ fn promtool_finds_nothing_to_complain_of() {
     let output = run(lint.args(["-c", "promtool check metrics <\"$1\"", "sh"]).arg(&file));
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}\n{}", appliance.metrics());
+}
+
+/// Which alert each series raises, and no other.
+const ALERTS: [(&str, &str); 9] = [
+    ("sekisho_link_up{port='wan'} 0x20", "SekishoLinkDown"),
+    ("sekisho_dropped_packets_total{reason='session-table-full'} 0+9x20", "SekishoTableFull"),
+    (
+        "sekisho_helper_sessions_not_followed_total{helper='ftp',cause='table-full'} 0+9x20",
+        "SekishoHelperFull",
+    ),
+    ("sekisho_expectations_refused_total{helper='sip',cause='session-full'} 0+9x20", "SekishoHelperFull"),
+    (
+        "sekisho_helper_sessions_not_followed_total{helper='ftp',cause='lost'} 0+9x20",
+        "SekishoHelperLosesSessions",
+    ),
+    ("sekisho_expectations_refused_total{helper='ftp',cause='third-party'} 0+9x20", "SekishoHelperRefuses"),
+    ("sekisho_dropped_packets_total{reason='checksum-partial'} 0+9x20", "SekishoChecksumsUnfinished"),
+    ("sekisho_dropped_packets_total{reason='tcp-bad-checksum'} 0+900x20", "SekishoChecksumsWrong"),
+    ("sekisho_dropped_packets_total{reason='sctp-bad-tag'} 0+900x20", "SekishoSctpTagsGuessed"),
+];
+
+#[test]
+fn each_alert_is_raised_by_what_it_is_about() {
+    let rules = top().join("configs/prometheus-alerts.yaml");
+    let text_of_rules = std::fs::read_to_string(&rules).expect("the alerts are there");
+    let names: Vec<_> =
+        text_of_rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let mut file = format!("rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n", rules.display());
+    for (series, alert) in ALERTS {
+        let (series, values) = series.split_once(' ').expect("a series and its values");
+        file += &format!("  - interval: 1m\n    name: {alert}\n    input_series:\n");
+        file += &format!("      - {{series: \"{series}\", values: '{values}'}}\n    promql_expr_test:\n");
+        // This one is raised, once, and no other.
+        file += "      - expr: count by (alertname) (ALERTS{alertstate='firing'})\n        eval_time: 15m\n";
+        file += &format!("        exp_samples: [{{labels: \"{{alertname='{alert}'}}\", value: 1}}]\n");
+        assert!(names.contains(&alert), "{alert} is no alert");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("alerts-test.yaml");
+    std::fs::write(&path, file).expect("the test is written");
+    for arguments in [["check", "rules"], ["test", "rules"]] {
+        let file = if arguments[0] == "check" { &rules } else { &path };
+        let output = run(std::process::Command::new("promtool").args(arguments).arg(file));
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
 }
 
 #[test]

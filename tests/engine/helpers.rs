@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use proptest::prelude::*;
+use sekisho_engine::counters::Counters;
 use sekisho_engine::flow::HashSecret;
-use sekisho_engine::helper::{Expectations, Helper};
+use sekisho_engine::helper::{Expectations, Helper, HelperCounts, Stop};
 use sekisho_engine::packet;
 use sekisho_engine::policy::{Policy, RuleNames};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::time::Instant;
 use sekisho_engine::{Config, Engine, Outbox, Running};
-use sekisho_tests::frames::{ACK, Packet, SYN, Segment};
+use sekisho_tests::frames::{ACK, Packet, RST, SYN, Segment};
 use sekisho_tests::scene::{Tcp, ruleset};
 
 const FILES: &str = "\
@@ -28,6 +29,7 @@ const NOW: Instant = Instant::from_secs(1000);
 
 struct Rig {
     engine: Engine,
+    counters: Arc<Counters>,
     out: Outbox,
 }
 
@@ -35,8 +37,9 @@ impl Rig {
     fn sharing(worker: u8, capacity: u32, expectations: &Arc<Expectations>) -> Self {
         let policy = Arc::new(Policy::compile(1, ruleset(FILES), &mut RuleNames::default()));
         let config = Config { worker, capacity, secret: SECRET, report_all_sessions: false };
-        let engine = Engine::new(config, Running::new(policy), NOW).sharing(Arc::clone(expectations));
-        Self { engine, out: Outbox::new(16, 16) }
+        let engine = Engine::sharing(Arc::clone(expectations), config, Running::new(policy), NOW);
+        let counters = engine.counters();
+        Self { engine, counters, out: Outbox::new(16, 16) }
     }
 
     fn new() -> Self {
@@ -50,6 +53,10 @@ impl Rig {
         self.out.events.clear();
         self.out.frames.clear();
         reason
+    }
+
+    fn counts(&self) -> &HelperCounts {
+        &self.counters.helpers[Helper::Ftp.index()]
     }
 
     /// What is expected: on which port it arrives, and where to.
@@ -167,6 +174,42 @@ fn conversations_open_things() {
     let turns = [said("PASV\r\nPORT 192,0,2,10,157,1\r\n"), said("227 (203,0,113,53,156,64)\r\n")];
     let expected = vec![(Port::Lan, 40_000), (Port::Wan, 40_193)];
     assert_eq!(play(&turns, true), (expected, 2, 0));
+}
+
+/// The helper loses a session for good when bytes of it were never seen, but not what the session had announced: that ends
+/// when the session does.
+#[test]
+fn a_session_that_was_lost_takes_what_it_announced_with_it_when_it_is_reset() {
+    let (mut rig, mut tcp) = (Rig::new(), control());
+    handshake(&mut rig, &mut tcp);
+    rig.see(Port::Lan, &tcp.client_says(b"PORT 192,0,2,10,156,64\r\n"));
+    tcp.next[0] = tcp.next[0].wrapping_add(20);
+    rig.see(Port::Lan, &tcp.client_says(b"NOOP\r\n"));
+    assert_eq!(rig.see(Port::Wan, &tcp.server(ACK)), Reason::Session);
+    assert_eq!(rig.counts().stopped(Stop::Lost).get(), 1);
+    assert_eq!(rig.expected(), [(Port::Wan, 40_000)]);
+    assert_eq!(rig.see(Port::Lan, &tcp.client(RST | ACK)), Reason::Session);
+    assert_eq!(rig.expected(), []);
+    assert_eq!(rig.counts().withdrawn.get(), 1);
+}
+
+/// What another control session between the same hosts had announced is replaced: it is counted as withdrawn, not as one
+/// that nobody came for.
+#[test]
+fn what_another_session_announces_again_is_withdrawn_from_the_first() {
+    let mut rig = Rig::new();
+    let mut sessions = [control(), control()];
+    sessions[1].client.set_port(40_001);
+    for tcp in &mut sessions {
+        handshake(&mut rig, tcp);
+        rig.see(Port::Lan, &tcp.client_says(b"PORT 192,0,2,10,156,64\r\n"));
+        assert_eq!(rig.expected(), [(Port::Wan, 40_000)]);
+    }
+    assert_eq!((rig.counts().opened.get(), rig.counts().withdrawn.get()), (2, 1));
+    for tcp in &mut sessions {
+        rig.see(Port::Lan, &tcp.client(RST | ACK));
+    }
+    assert_eq!((rig.counts().opened.get(), rig.counts().withdrawn.get()), (2, 2));
 }
 
 /// Threads that wait for each other, and for none that has failed.

@@ -13,20 +13,20 @@ use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
 use sekisho_engine::session::SessionView;
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_replay::simulation::{Happening, Simulation};
+use sekisho_replay::simulation::{Decision, Happening, Simulation};
 use sekisho_tests::frames::{self, ACK, SYN};
 use sekisho_tests::traffic::{Happens, Seeded, Wire};
 
 /// Slots of each engine's table that are looked at after every step, in turn.
 const SLOTS_A_STEP: u32 = 4;
 /// Steps between two full audits.
-const STEPS_AN_AUDIT: u64 = 512;
+pub(super) const STEPS_AN_AUDIT: u64 = 512;
 /// A timer fires by the millisecond, and stamps are rounded up to one.
 const ROUNDING: Duration = Duration::from_millis(2);
 
 /// What the wire is like for a while.
 #[derive(Clone, Copy, Debug)]
-enum Weather {
+pub(super) enum Weather {
     Calm,
     /// SYNs from anywhere to a published server.
     SynFlood,
@@ -37,8 +37,8 @@ enum Weather {
 }
 
 /// Engines under watch.
-struct World {
-    simulation: Simulation,
+pub(super) struct World {
+    pub(super) simulation: Simulation,
     frames: u64,
     ends: u64,
     sent: BTreeMap<Reason, u64>,
@@ -49,7 +49,7 @@ struct World {
 }
 
 impl World {
-    fn new(ruleset: Ruleset, workers: u8, sessions_max: u32) -> Self {
+    pub(super) fn new(ruleset: Ruleset, workers: u8, sessions_max: u32) -> Self {
         let simulation = Simulation::new(ruleset, NonZeroU8::new(workers).unwrap(), sessions_max, None);
         let deployed = simulation.now();
         let cursors = vec![0; usize::from(workers)];
@@ -57,26 +57,27 @@ impl World {
     }
 
     /// Lets time pass; what happened meanwhile, as it can be compared.
-    fn pass(&mut self, until: Instant, told: &mut Vec<String>) {
+    pub(super) fn pass(&mut self, until: Instant, told: &mut Vec<String>) {
         while self.simulation.step(until) {
             self.hear(told);
         }
     }
 
-    fn frame(&mut self, port: Port, frame: &[u8], told: &mut Vec<String>) {
+    pub(super) fn frame(&mut self, port: Port, frame: &[u8], told: &mut Vec<String>) -> Decision {
         let decision = self.simulation.inspect(port, frame, frame.len());
         self.frames += 1;
         assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
         told.push(format!("{decision:?}"));
         self.hear(told);
+        decision
     }
 
-    fn deploy(&mut self, ruleset: Ruleset) {
+    pub(super) fn deploy(&mut self, ruleset: Ruleset) {
         self.simulation.deploy(ruleset);
         self.deployed = self.simulation.now();
     }
 
-    fn hear(&mut self, told: &mut Vec<String>) {
+    pub(super) fn hear(&mut self, told: &mut Vec<String>) {
         for happening in self.simulation.happened() {
             match happening {
                 Happening::Ended { session, reason } => {
@@ -94,7 +95,7 @@ impl World {
     }
 
     /// What must hold after every step.
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         for (at, cursor) in self.cursors.iter_mut().enumerate() {
             let engine = &self.simulation.engines()[at];
             let held = u64::from(engine.table().len());
@@ -109,7 +110,7 @@ impl World {
     }
 
     /// What must hold, and takes longer to see.
-    fn audit(&self) {
+    pub(super) fn audit(&self) {
         let counted = |kinds: &[Kind]| -> u64 {
             let of_kind = Reason::ALL.iter().filter(|reason| kinds.contains(&reason.kind()));
             of_kind.map(|reason| self.simulation.count(*reason)).sum()
@@ -141,7 +142,7 @@ impl World {
 
 /// No session is older than its timeout, and the answers that its ends may still give.
 fn check_age(engine: &Engine, session: &SessionView, now: Instant, deployed: Instant) {
-    if now.since(deployed) < session.idle {
+    if now.since(deployed).as_nanos() < session.idle.as_nanos() + ROUNDING.as_nanos() {
         return;
     }
     let asks = engine.running().policy.ruleset.timeouts.iter().any(|t| t.on_expiry == OnExpiry::Probe);
@@ -150,7 +151,7 @@ fn check_age(engine: &Engine, session: &SessionView, now: Instant, deployed: Ins
     assert!(session.idle.as_nanos() <= allowed, "older than its timeout: {session:?}");
 }
 
-fn weather_of(number: u64) -> Weather {
+pub(super) fn weather_of(number: u64) -> Weather {
     match number % 8 {
         0..4 => Weather::Calm,
         4 => Weather::SynFlood,
@@ -160,7 +161,7 @@ fn weather_of(number: u64) -> Weather {
 }
 
 /// A frame of the weather, if it has one this time.
-fn squall(weather: Weather, number: u64) -> Option<(Port, Vec<u8>)> {
+pub(super) fn squall(weather: Weather, number: u64) -> Option<(Port, Vec<u8>)> {
     let [a, b, c, d, e, f, ..] = number.to_le_bytes();
     let anyone: IpAddr = [100, 64 | a & 31, b, c].into();
     let port = u16::from_be_bytes([d, e]).max(1);
@@ -216,7 +217,7 @@ fn simulate(seed: u64, steps: u64, workers: &[u8], sessions_max: u32, agree: boo
             let mut tells = Vec::new();
             world.pass(now, &mut tells);
             match &happens {
-                Some(Happens::Frame(port, frame)) => world.frame(*port, frame, &mut tells),
+                Some(Happens::Frame(port, frame)) => drop(world.frame(*port, frame, &mut tells)),
                 Some(Happens::Deploy(ruleset)) => world.deploy(ruleset.clone()),
                 None => {}
             }
@@ -242,13 +243,13 @@ fn simulate(seed: u64, steps: u64, workers: &[u8], sessions_max: u32, agree: boo
 }
 
 /// Says which run it was, should it fail.
-struct Run {
-    seed: u64,
-    steps: u64,
+pub(super) struct Run {
+    pub(super) seed: u64,
+    pub(super) steps: u64,
 }
 
 impl Run {
-    fn new(seed: u64, steps: u64) -> Self {
+    pub(super) fn new(seed: u64, steps: u64) -> Self {
         Self { seed: number_of("SEKISHO_SEED", seed), steps: number_of("SEKISHO_STEPS", steps) }
     }
 }
@@ -262,7 +263,7 @@ impl Drop for Run {
     }
 }
 
-fn given(worlds: &[World], wanted: &[Reason]) {
+pub(super) fn given(worlds: &[World], wanted: &[Reason]) {
     for world in worlds {
         let missing: Vec<_> = wanted.iter().filter(|reason| world.simulation.count(**reason) == 0).collect();
         assert!(missing.is_empty(), "the traffic went inert: no {missing:?}");

@@ -12,6 +12,7 @@
 )]
 
 pub mod appliance;
+pub mod dialogues;
 pub mod frames;
 pub mod lab;
 pub mod process;

@@ -92,12 +92,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without sessions, at the moment `now`.
+    /// An engine without sessions, at the moment `now`, whose expectations are its own.
     pub fn new(config: Config, running: Running, now: Instant) -> Self {
+        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
+        Self::sharing(expectations, config, running, now)
+    }
+
+    /// The same with a table of expectations that it shares with others.
+    pub fn sharing(expectations: Arc<Expectations>, config: Config, running: Running, now: Instant) -> Self {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
-        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
         Self {
             table,
             wheel,
@@ -113,14 +118,6 @@ impl Engine {
             running,
             config,
         }
-    }
-
-    /// The same engine, before its first packet, with the table of expectations that it shares with others.
-    #[must_use]
-    pub fn sharing(mut self, expectations: Arc<Expectations>) -> Self {
-        self.followers = Followers::new(expectations.followers_max());
-        self.expectations = expectations;
-        self
     }
 
     /// What its helpers, and those of the engines that it shares the table with, expect.
@@ -406,6 +403,7 @@ impl Engine {
             if is_read {
                 self.heed(now, port, facts, head, slot);
             }
+            self.withdraw_if_over(now, slot, state);
         }
         Verdict { reason: Reason::Session, rule: None, session }
     }

@@ -32,9 +32,28 @@ fn inspection() {
     each("inspect", targets::inspect);
 }
 
+/// Runs the corpus of a helper, which must not only be survived: it opens things, and uses them.
+fn each_of_helper(target: &str, run: fn(&[u8]) -> [u64; 2], opened_min: u64, used_min: u64) {
+    let (mut opened, mut used) = (0, 0);
+    each(target, |data| {
+        let [more_opened, more_used] = run(data);
+        opened += more_opened;
+        used += more_used;
+    });
+    assert!(opened >= opened_min && used >= used_min, "the corpus opens {opened} and uses {used}");
+}
+
 #[test]
-fn helpers() {
-    let mut opened = 0;
-    each("helpers", |data| opened += targets::helpers(data));
-    assert!(opened >= 10, "the corpus opens things: {opened}");
+fn ftp() {
+    each_of_helper("ftp", targets::ftp, 10, 3);
+}
+
+#[test]
+fn tftp() {
+    each_of_helper("tftp", targets::tftp, 5, 3);
+}
+
+#[test]
+fn sip() {
+    each_of_helper("sip", targets::sip, 10, 6);
 }

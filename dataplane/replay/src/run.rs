@@ -219,17 +219,15 @@ fn helpers(simulation: &Simulation) -> BTreeMap<&'static str, HelperFigures> {
             Stop::ALL.iter().map(|cause| (cause.name(), sum(&|counts| counts.stopped(*cause).get())));
         let refused =
             Refusal::ALL.iter().map(|cause| (cause.name(), sum(&|counts| counts.refused(*cause).get())));
-        let (opened, used) = (sum(&|counts| counts.opened.get()), sum(&|counts| counts.used.get()));
-        let (withdrawn, open) = (sum(&|counts| counts.withdrawn.get()), open[helper.index()]);
         HelperFigures {
             followed: sum(&|counts| counts.followed.get()),
             following: sum(&|counts| counts.following.get()),
             not_followed: stopped.filter(|(_, count)| *count > 0).collect(),
-            opened,
-            used,
-            withdrawn,
-            expired: opened.saturating_sub(used + withdrawn + open),
-            open,
+            opened: sum(&|counts| counts.opened.get()),
+            used: sum(&|counts| counts.used.get()),
+            withdrawn: sum(&|counts| counts.withdrawn.get()),
+            expired: simulation.expired(helper),
+            open: open[helper.index()],
             refused: refused.filter(|(_, count)| *count > 0).collect(),
         }
     };

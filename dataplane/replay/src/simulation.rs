@@ -94,8 +94,8 @@ impl Simulation {
         let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
-            let engine = Engine::new(config, Running::new(Arc::clone(&policy)), START);
-            let mut engine = engine.sharing(Arc::clone(&expectations));
+            let running = Running::new(Arc::clone(&policy));
+            let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, START);
             if let Some(before) = started {
                 engine.set_started(START - before);
             }
@@ -163,6 +163,13 @@ impl Simulation {
     /// How often this gave away that only one direction of TCP comes through here.
     pub fn one_sided(&self, evidence: Evidence) -> u64 {
         self.engines.iter().map(|engine| engine.counters().one_sided[evidence as usize].get()).sum()
+    }
+
+    /// Expectations of a helper whose connection did not come in time.
+    pub fn expired(&self, helper: Helper) -> u64 {
+        let counters: Vec<_> = self.engines.iter().map(Engine::counters).collect();
+        let of_all = counters.iter().map(|counters| &counters.helpers[helper.index()]);
+        HelperCounts::expired(of_all, self.expectations.open(self.now)[helper.index()])
     }
 
     /// Packets that each rule decided, under all policies so far, in no order.

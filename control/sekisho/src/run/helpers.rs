@@ -21,14 +21,16 @@ pub(crate) struct Figures<'c> {
 impl Figures<'_> {
     /// A count, over all workers.
     pub(crate) fn sum(&self, of: impl Fn(&HelperCounts) -> u64) -> u64 {
-        self.control.fleet.workers.iter().map(|worker| of(&worker.engine.helpers[self.helper.index()])).sum()
+        self.of_workers().map(of).sum()
     }
 
-    /// Expectations whose connection did not come in time: what is neither used, withdrawn nor open.
+    /// Expectations whose connection did not come in time.
     pub(crate) fn expired(&self) -> u64 {
-        // What is counted on the way between the two must not make it less than nothing.
-        let over = self.sum(|counts| counts.used.get() + counts.withdrawn.get()) + self.open;
-        self.sum(|counts| counts.opened.get()).saturating_sub(over)
+        HelperCounts::expired(self.of_workers(), self.open)
+    }
+
+    fn of_workers(&self) -> impl Iterator<Item = &HelperCounts> + Clone {
+        self.control.fleet.workers.iter().map(|worker| &worker.engine.helpers[self.helper.index()])
     }
 }
 

@@ -338,7 +338,7 @@ impl Seed {
         };
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
-        let mut engine = Engine::new(self.engine, self.running, Instant::ZERO).sharing(self.expectations);
+        let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
         engine.set_started(Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };

@@ -58,7 +58,7 @@ pub(crate) fn shop(policy: &Arc<Policy>, workers: u16, capacity: u32, frames: Ve
         shop.hits.push(Arc::clone(&running.hits));
         let config =
             Config { worker: worker.try_into().unwrap(), capacity, secret, report_all_sessions: false };
-        let engine = Engine::new(config, running, Instant::ZERO).sharing(Arc::clone(&expectations));
+        let engine = Engine::sharing(Arc::clone(&expectations), config, running, Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, 1 << 16));
         shop.fleet.workers.push(Arc::clone(&shared));
         let mut io = MemoryIo::default();

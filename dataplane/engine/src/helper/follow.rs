@@ -106,7 +106,8 @@ impl Followers {
 /// Where what a helper finds goes.
 struct Opener<'o> {
     expectations: &'o Expectations,
-    counts: &'o HelperCounts,
+    /// What is counted of every helper.
+    counts: &'o [HelperCounts; Helper::ALL.len()],
     openings: &'o mut [u64],
     len: &'o mut usize,
     now: Instant,
@@ -124,10 +125,10 @@ impl Opener<'_> {
         match finding {
             Finding::Open { side, protocol, port } => {
                 if let Err(refusal) = self.open(side, protocol, port) {
-                    self.counts.refused(refusal).add(1);
+                    self.own_counts().refused(refusal).add(1);
                 }
             }
-            Finding::Refused(refusal) => self.counts.refused(refusal).add(1),
+            Finding::Refused(refusal) => self.own_counts().refused(refusal).add(1),
             Finding::Stopped(stop) => self.stopped = Some(stop),
         }
     }
@@ -148,9 +149,17 @@ impl Opener<'_> {
         *self.len += 1;
         match registered.before {
             Before::Same => self.forget_those_over(),
-            Before::Nothing | Before::Another(_) => self.counts.opened.add(1),
+            Before::Nothing => self.own_counts().opened.add(1),
+            Before::Another(helper) => {
+                self.counts[helper.index()].withdrawn.add(1);
+                self.own_counts().opened.add(1);
+            }
         }
         Ok(())
+    }
+
+    const fn own_counts(&self) -> &HelperCounts {
+        &self.counts[self.pattern.helper.index()]
     }
 
     /// Leaves out what was used, has expired or was renewed under another handle.
@@ -205,7 +214,7 @@ impl Engine {
     pub(crate) fn heed(&mut self, now: Instant, port: Port, facts: &Facts, head: &[u8], slot: u32) {
         let Some(address) = facts.addresses.source() else { return };
         let (hot, key) = (self.table.hot(slot), self.table.key(slot));
-        let (helper, from, is_over) = (hot.mark.kind(), hot.from(), is_over(hot.state));
+        let (helper, from) = (hot.mark.kind(), hot.from());
         let pattern = Expectation {
             key: FlowKey { lan_port: 0, wan_port: 0, ..key },
             helper,
@@ -223,7 +232,7 @@ impl Engine {
         let Follower { openings: len, streams, talk } = entry.follower;
         let mut opener = Opener {
             expectations: &self.expectations,
-            counts: &self.counters.helpers[helper.index()],
+            counts: &self.counters.helpers,
             openings: entry.openings,
             len,
             now,
@@ -267,7 +276,12 @@ impl Engine {
             let (hot, _) = self.table.both(slot);
             hot.mark = hot.mark.stopped();
         }
-        if is_over {
+    }
+
+    /// Withdraws what a control session has opened if both its ends have closed it, whether its helper still reads it or has
+    /// lost it.
+    pub(crate) fn withdraw_if_over(&mut self, now: Instant, slot: u32, state: State) {
+        if is_over(state) && self.table.hot(slot).mark.is_followed() {
             self.withdraw_all(now, slot);
         }
     }

@@ -132,7 +132,7 @@ causes! {
 const _: () = assert!(Stop::ALL.len() == 4);
 const _: () = assert!(Refusal::ALL.len() == 8);
 
-/// What one engine counts of a helper. Expectations that expired are those opened, less those used, withdrawn and open.
+/// What one engine counts of a helper.
 #[derive(Debug, Default)]
 pub struct HelperCounts {
     /// Control sessions that it follows.
@@ -155,6 +155,15 @@ impl HelperCounts {
     /// Control sessions that it does not follow, for this cause.
     pub const fn stopped(&self, cause: Stop) -> &Count {
         &self.stopped[cause as usize]
+    }
+
+    /// Expectations whose connection did not come in time, by what all engines that share a table count of a helper, and
+    /// how many of its expectations are open there.
+    pub fn expired<'c>(of_all: impl Iterator<Item = &'c Self> + Clone, open: u64) -> u64 {
+        let over: u64 = of_all.clone().map(|counts| counts.used.get() + counts.withdrawn.get()).sum();
+        let opened: u64 = of_all.map(|counts| counts.opened.get()).sum();
+        // What is counted between the two must not make it less than nothing.
+        opened.saturating_sub(over + open)
     }
 
     /// Announcements that opened nothing, for this cause.

@@ -1,7 +1,6 @@
 //! First packets: what may open a session, what the rules say to it, and the slot that it takes.
 
 use super::{Engine, segment_of};
-use crate::counters::ProtocolClass;
 use crate::flow::FlowKey;
 use crate::packet::{self, Facts, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
@@ -14,7 +13,6 @@ use crate::session::tombstone::Plot;
 use crate::session::{State, TimeoutKey, sctp, tcp};
 use crate::steer;
 use crate::time::Instant;
-use crate::upkeep::stamp;
 
 impl Engine {
     /// A packet that belongs to no session, or to one that is over, in slot `over`: may it open one? What is over makes
@@ -164,33 +162,6 @@ impl Engine {
             let init = packet::sctp::Packet::of(facts, head);
             hot.peers = sctp::open(port.index(), &init).map(sctp::Side::kept);
         }
-        Some(slot)
-    }
-
-    /// Takes a slot for a session of the end behind `from`.
-    pub(crate) fn take_slot(
-        &mut self,
-        now: Instant,
-        key: &FlowKey,
-        hashed: Hashed,
-        from: Port,
-        state: State,
-        out: &mut Outbox,
-    ) -> Option<u32> {
-        let slot = match self.table.insert(key, hashed, from, state) {
-            Ok(slot) => slot,
-            // No place in the index, which nobody's end would make.
-            Err(_) if self.table.len() < self.table.capacity() => return None,
-            Err(_) => {
-                let oldest = self.table.oldest_half_open()?;
-                self.end(now, oldest, Reason::EndEvicted, out);
-                self.table.insert(key, hashed, from, state).ok()?
-            }
-        };
-        let (hot, cold) = self.table.both(slot);
-        hot.last_seen_ms = stamp(now);
-        cold.created_ms = stamp(now);
-        self.counters.sessions(ProtocolClass::of(key.protocol), state).add(1);
         Some(slot)
     }
 

@@ -361,7 +361,7 @@ impl Table {
         if self.free == NIL && self.untouched as usize >= self.hot.len() {
             return Err(Full);
         }
-        let (bucket, way, tag) = self.make_room(hashed).ok_or(Full)?;
+        let (bucket, way) = self.way_for(hashed).ok_or(Full)?;
         let slot = if self.free == NIL {
             self.untouched += 1;
             self.untouched - 1
@@ -389,7 +389,10 @@ impl Table {
         self.hot[index] =
             Hot { lan, wan, ports, tag: key.tag_bits(), generation, state, flags, ..Hot::default() };
         self.cold[index] = Cold::default();
-        self.buckets[bucket].tags[way] = tag;
+        let first = hashed.first as usize;
+        self.buckets[first].elsewhere += u32::from(bucket != first);
+        let mark = if bucket == first { 0 } else { Bucket::SECOND };
+        self.buckets[bucket].tags[way] = hashed.tag | mark;
         self.buckets[bucket].slots[way] = slot;
         self.live += 1;
         if state.is_half_open() {
@@ -398,25 +401,24 @@ impl Table {
         Ok(slot)
     }
 
-    /// A free way in one of the two buckets, and the tag to write there; moves entries to their other buckets if both
-    /// are full.
-    fn make_room(&mut self, hashed: Hashed) -> Option<(usize, usize, u16)> {
+    /// Whether the index has a place for a key, or can make one.
+    pub(crate) fn has_way(&mut self, hashed: Hashed) -> bool {
+        self.way_for(hashed).is_some()
+    }
+
+    /// A free way in one of the two buckets; moves entries to their other buckets if both are full.
+    fn way_for(&mut self, hashed: Hashed) -> Option<(usize, usize)> {
         let first = hashed.first as usize;
         if let Some(way) = self.buckets[first].free() {
-            return Some((first, way, hashed.tag));
+            return Some((first, way));
         }
         let second = self.partner(hashed.first, hashed.tag) as usize;
-        let (bucket, way) = match self.buckets[second].free() {
-            Some(way) => (second, way),
-            None => (0..MOVES_MAX).find_map(|deeper| {
-                [first, second].into_iter().find_map(|bucket| Some((bucket, self.make_way(bucket, deeper)?)))
-            })?,
-        };
-        if bucket == first {
-            return Some((first, way, hashed.tag));
+        if let Some(way) = self.buckets[second].free() {
+            return Some((second, way));
         }
-        self.buckets[first].elsewhere += 1;
-        Some((second, way, hashed.tag | Bucket::SECOND))
+        (0..MOVES_MAX).find_map(|deeper| {
+            [first, second].into_iter().find_map(|bucket| Some((bucket, self.make_way(bucket, deeper)?)))
+        })
     }
 
     /// Frees a way of a full bucket by moving one of its entries to its other bucket, which is full as well where

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sekisho_engine::helper::{Refusal, Stop};
+use sekisho_engine::reason::Reason;
+
 use super::*;
 use crate::run::tests::{Appliance, OPEN, datagram, stray};
 
@@ -45,6 +48,28 @@ fn dashboard_and_alerts_name_only_metrics_that_there_are() {
             named += 1;
         }
         assert!(named > 5, "{file} names no metrics");
+    }
+}
+
+#[test]
+fn dashboard_and_alerts_name_only_reasons_and_causes_that_there_are() {
+    let reasons: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    let stops = Stop::ALL.iter().map(|cause| cause.name());
+    let causes: BTreeSet<_> = stops.chain(Refusal::ALL.iter().map(|cause| cause.name())).collect();
+    for file in ["prometheus-alerts.yaml", "grafana-dashboard.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(file);
+        let text = std::fs::read_to_string(path).unwrap().replace('\\', "");
+        for (label, known) in [("reason", &reasons), ("cause", &causes)] {
+            let wanted = [format!("{label}=\""), format!("{label}=~\"")];
+            let values = wanted.iter().flat_map(|begin| text.split(begin.as_str()).skip(1));
+            let mut named = 0;
+            for value in values.flat_map(|rest| rest.split('"').next().unwrap_or_default().split('|')) {
+                assert!(known.contains(value), "{file}: {label} {value}");
+                named += 1;
+            }
+            // The dashboard shows all causes, and names none.
+            assert!(named > 0 || (file, label) == ("grafana-dashboard.json", "cause"), "{file}: no {label}");
+        }
     }
 }
 

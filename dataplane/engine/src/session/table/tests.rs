@@ -4,6 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::packet::protocol;
+use crate::pipeline::{Config, Engine, Running};
+use crate::policy::{Policy, RuleNames, Ruleset};
+use crate::reason::Reason;
+use crate::record::Outbox;
+use crate::time::Instant;
 
 const SECRET: HashSecret =
     HashSecret([0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 7]);
@@ -158,4 +163,39 @@ fn counts_wrap_at_48_bits_and_not_before() {
     }
     assert_eq!(cold.packets(), [0, 3]);
     assert_eq!(cold.bytes(), [0, 3 * u64::from(u32::MAX)]);
+}
+
+/// Sixteen sessions whose entries share two buckets fill both, and the table: a seventeenth of that kind has no place,
+/// whoever goes.
+#[test]
+fn nobody_is_evicted_for_a_key_without_a_place() {
+    let policy = Policy::compile(1, Ruleset::default(), &mut RuleNames::default());
+    let config = Config { worker: 0, capacity: 16, secret: SECRET, report_all_sessions: true };
+    let mut engine = Engine::new(config, Running::new(std::sync::Arc::new(policy)), Instant::ZERO);
+    let buckets = |table: &Table, number| {
+        let hashed = table.hash(&key(number, false));
+        let mut pair = [hashed.first, table.partner(hashed.first, hashed.tag)];
+        pair.sort_unstable();
+        pair
+    };
+    let (crowd, others): (Vec<u32>, Vec<u32>) =
+        (0..1000).partition(|number| buckets(&engine.table, *number) == [0, 1]);
+    let mut out = Outbox::new(64, 64);
+    let mut take = |engine: &mut Engine, number| {
+        let (key, now) = (key(number, false), Instant::ZERO);
+        let hashed = engine.table.hash(&key);
+        let slot = engine.take_slot(now, &key, hashed, Port::Lan, State::Unreplied, &mut out)?;
+        engine.file(now, slot);
+        Some(slot)
+    };
+    for number in &crowd[..16] {
+        assert!(take(&mut engine, *number).is_some());
+    }
+    assert_eq!((take(&mut engine, crowd[16]), engine.table.len()), (None, 16));
+    assert_eq!(engine.counters.reason(Reason::EndEvicted).get(), 0);
+    // Whose entry may lie in the third bucket has a place, and the oldest goes.
+    let other = others.iter().find(|number| buckets(&engine.table, **number)[1] == 2).unwrap();
+    assert!(take(&mut engine, *other).is_some());
+    assert_eq!((engine.counters.reason(Reason::EndEvicted).get(), engine.table.len()), (1, 16));
+    assert_eq!(find(&engine.table, &key(crowd[0], false)), None, "the oldest");
 }

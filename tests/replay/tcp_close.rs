@@ -106,9 +106,9 @@ fn a_reset_with_the_expected_number_ends_it() {
     let (mut scene, mut web) = established();
     scene.wan(web.server(RST)).follows(1);
     let reset_ms = scene.last_ms();
-    // What was under way still arrives; nothing new does.
+    // What was under way still arrives, and what the reset has overtaken; nothing begins.
     scene.lan(web.client(ACK)).follows(1);
-    scene.wan(web.server_says(b"from the grave")).drops(Reason::TcpClosed).of(1);
+    scene.wan(web.server_says(b"overtaken")).follows(1);
     scene.wan(web.from_server(&Segment::new(SYN | ACK, 1, web.next[0]))).drops(Reason::TcpClosed).of(1);
     scene.ends(1, Reason::EndReset, reset_ms + 10_000);
     tick(&mut scene, reset_ms + 10_000);

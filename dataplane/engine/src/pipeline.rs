@@ -23,10 +23,9 @@ use crate::respond;
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
 use crate::session::table::{Hashed, Table};
-use crate::session::tombstone::{Plot, Tombstones};
+use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, kin, query, sctp, tcp};
-use crate::steer;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
 
@@ -330,9 +329,10 @@ impl Engine {
         let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
             let mode = self.running.policy.ruleset.inspection.tcp_window;
-            let segment = segment_of(facts, head);
+            let segment = tcp::Segment::of(facts, head);
             let (hot, _) = self.table.both(slot);
-            match tcp::track(&mut hot.peers, port.index(), &segment, mode) {
+            let opener = hot.from().index();
+            match tcp::track(&mut hot.peers, port.index(), opener, &segment, mode) {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
                 tcp::Outcome::Suspect => {
                     let state = tcp::state_of(&hot.peers);
@@ -343,7 +343,14 @@ impl Engine {
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
-                tcp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
+                tcp::Outcome::PassAttempt => {
+                    self.table.set_attempt(slot, tcp::Attempt::of(&segment));
+                    None
+                }
+                tcp::Outcome::Drop(reason) => {
+                    let restarted = self.restart(now, port, facts, head, slot, &segment, out);
+                    return restarted.unwrap_or(Verdict { reason, rule: None, session });
+                }
                 tcp::Outcome::Reopen => {
                     return self.first(now, port, facts, head, key, hashed, Some(slot), out);
                 }
@@ -376,7 +383,7 @@ impl Engine {
     }
 
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
-    fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
+    pub(crate) fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
         if hot.probes() > 0 {
             if !hot.answer(port) && hot.state == state {
@@ -490,21 +497,6 @@ impl Engine {
         }
     }
 
-    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&mut self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
-        let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
-        let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
-        if reason == Reason::DefaultDrop && port == tombstone.from {
-            // Its opener begins anew, and the rules refuse that.
-            return Verdict::of(reason);
-        }
-        let rule = self.running.policy.by_key(tombstone.rule);
-        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again.add(1);
-        }
-        Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
-    }
-
     /// Takes a slot for a session that the rules allow, by its first packet; in a full table the oldest half-open session
     /// makes room.
     #[expect(
@@ -529,7 +521,7 @@ impl Engine {
         let slot = self.take_slot(now, key, hashed, port, state, out)?;
         let (hot, _) = self.table.both(slot);
         if facts.protocol == protocol::TCP {
-            let segment = segment_of(facts, head);
+            let segment = tcp::Segment::of(facts, head);
             let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
             hot.peers = begin(port.index(), &segment);
         } else if facts.protocol == protocol::SCTP {
@@ -659,7 +651,7 @@ impl Engine {
     }
 
     /// What the rules were asked when the session's first packet came.
-    fn original_query(&self, slot: u32) -> Query {
+    pub(crate) fn original_query(&self, slot: u32) -> Query {
         self.query_from(&self.table.key(slot), self.table.hot(slot).from())
     }
 
@@ -695,17 +687,6 @@ fn cannot_open(facts: &Facts) -> Option<Reason> {
 /// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
 fn is_midstream(facts: &Facts) -> bool {
     facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
-}
-
-/// The segment with what its SYN negotiates.
-fn segment_of(facts: &Facts, head: &[u8]) -> tcp::Segment {
-    let at = usize::from(facts.transport_at);
-    let scale = if facts.tcp.flags & tcp_flags::SYN == 0 {
-        None
-    } else {
-        head.get(at + 20..at + usize::from(facts.tcp.header_len)).and_then(tcp::window_scale)
-    };
-    tcp::Segment { tcp: facts.tcp, scale }
 }
 
 #[cfg(test)]

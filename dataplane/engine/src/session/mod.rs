@@ -8,6 +8,7 @@ pub(crate) mod pairs;
 pub(crate) mod paths;
 pub(crate) mod query;
 mod related;
+mod restart;
 pub(crate) mod sctp;
 pub mod table;
 pub mod tcp;

@@ -118,7 +118,8 @@ pub(crate) struct Cold {
     pub(crate) created_ms: u32,
     pub(crate) rule: RuleKey,
     timer: Links,
-    /// Neighbours in the list of half-open sessions; of a free slot: the next free one.
+    /// Neighbours in the list of half-open sessions; of a free slot: the next free one; of any other session: the words
+    /// of [`tcp::Attempt`], or none.
     half_open: Links,
 }
 
@@ -459,6 +460,23 @@ impl Table {
             (false, true) => self.join_half_open(slot),
             _ => {}
         }
+    }
+
+    /// Remembers a SYN in the midst of a session; not of one that is half-open, whose links are in use.
+    pub(crate) fn set_attempt(&mut self, slot: u32, attempt: Option<tcp::Attempt>) {
+        if self.hot[slot as usize].state.is_half_open() {
+            return;
+        }
+        let words = attempt.map(tcp::Attempt::words);
+        self.cold[slot as usize].half_open =
+            words.map_or_else(Links::default, |(first, second)| Links::between(first, second));
+    }
+
+    /// The last SYN that came in the midst of a session.
+    pub(crate) fn attempt(&self, slot: u32) -> Option<tcp::Attempt> {
+        let links = self.cold[slot as usize].half_open;
+        let is_half_open = self.hot[slot as usize].state.is_half_open();
+        if is_half_open { None } else { tcp::Attempt::from_words(links.previous(), links.next()) }
     }
 
     /// The half-open session that has waited longest.

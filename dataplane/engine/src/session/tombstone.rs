@@ -5,11 +5,15 @@
 //! record is found by all 64 bits of the hash: two keys that share them are one chance in 2^64, and an attacker who
 //! does not know the secret cannot do better.
 
+use super::table::Hashed;
 use super::{SessionId, State};
+use crate::flow::FlowKey;
+use crate::pipeline::Engine;
 use crate::policy::RuleKey;
 use crate::port::Port;
 use crate::reason::Reason;
-use crate::steer::REDIRECTION_ENTRIES;
+use crate::record::Verdict;
+use crate::steer::{self, REDIRECTION_ENTRIES};
 
 /// Records of a bucket.
 const WAYS: usize = 4;
@@ -91,6 +95,23 @@ impl Tombstones {
         let of_entry = self.buckets.len() / ENTRIES;
         let within = ((hash >> 32) * of_entry as u64) >> 32;
         &mut self.buckets[usize::from(entry) % ENTRIES * of_entry + within as usize]
+    }
+}
+
+impl Engine {
+    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
+    pub(crate) fn unknown(&mut self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+        let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
+        let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
+        if reason == Reason::DefaultDrop && port == tombstone.from {
+            // Its opener begins anew, and the rules refuse that.
+            return Verdict::of(reason);
+        }
+        let rule = self.running.policy.by_key(tombstone.rule);
+        if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
+            counts.spoke_again.add(1);
+        }
+        Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
 }
 

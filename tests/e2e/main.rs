@@ -11,6 +11,7 @@ mod helpers;
 mod lab;
 mod leftovers;
 mod lifecycle;
+mod linux;
 mod observe;
 mod paths;
 mod ping;

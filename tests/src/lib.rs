@@ -21,8 +21,10 @@ pub mod scene;
 pub mod sctp;
 pub mod traffic;
 pub mod wait;
+pub mod wire;
 
 pub use appliance::{Appliance, Settings};
 pub use lab::{Behind, Lab, Namespace};
 pub use process::Running;
 pub use scene::{Scene, Tcp};
+pub use wire::Wire;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+mod bad_network;
 mod checksums;
 mod deploy;
 mod helpers;

@@ -13,6 +13,7 @@
 
 pub mod appliance;
 pub mod frames;
+pub mod impairment;
 pub mod lab;
 pub mod process;
 pub mod program;

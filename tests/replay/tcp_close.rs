@@ -139,6 +139,24 @@ fn a_syn_is_refused_by_a_reset() {
     scene.plays();
 }
 
+/// The refusal got lost behind the appliance, or the port is open now: the same SYN again, or one with another number,
+/// higher or lower, begins anew.
+#[test]
+fn a_syn_that_was_refused_may_be_tried_again() {
+    for again in [1_000_000, 2_000_000, 1_000] {
+        let (mut scene, mut web) = (lan_out(), web());
+        web.next = [1_000_000, 5_000_000];
+        scene.lan(web.client(SYN)).opens(1, "lan-out");
+        scene.wan(web.from_server(&Segment::new(RST | ACK, 0, web.next[0]))).follows(1);
+        web.next[0] = again;
+        scene.lan(web.client(SYN)).opens(2, "lan-out");
+        scene.ends_with_it(1, Reason::EndReopened);
+        scene.wan(web.server(SYN | ACK)).follows(2);
+        scene.lan(web.client(ACK)).follows(2);
+        scene.plays();
+    }
+}
+
 #[test]
 fn a_reset_that_acknowledges_something_else_refuses_no_syn() {
     let (mut scene, mut web) = (lan_out(), web());

@@ -343,6 +343,10 @@ impl Engine {
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
+                // A session that never came about has no stragglers.
+                tcp::Outcome::PassAttempt if hot.was_unanswered() => {
+                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                }
                 tcp::Outcome::PassAttempt => {
                     self.table.set_attempt(slot, tcp::Attempt::of(&segment));
                     None

@@ -149,7 +149,8 @@ impl State {
     }
 
     /// Whether the session may make room for a newcomer in a full table: a handshake that is not done, or another
-    /// protocol's packet that nobody answered.
+    /// protocol's packet that nobody answered. A SYN that was refused goes on making
+    /// room.
     pub const fn is_half_open(self) -> bool {
         matches!(
             self,

@@ -63,6 +63,9 @@ impl Hot {
     /// The end on the LAN side answered; twice that: the one on the WAN side.
     const ANSWERED: u8 = 32;
     const ANSWERED_BOTH: u8 = 32 | 64;
+    /// Of a reset session, whose ends are never asked: its opener was never answered but by the reset, and it makes
+    /// room as it did before.
+    const WAS_UNANSWERED: u8 = Self::ANSWERED;
     /// [`Table`] knows its link header.
     const HAS_LINK: u8 = 128;
 
@@ -96,6 +99,16 @@ impl Hot {
         self.flags &= !(Self::PROBES | Self::ANSWERED_BOTH);
     }
 
+    /// Whether it may make room for a newcomer in a full table: it is half-open, or was only refused.
+    fn makes_room(&self) -> bool {
+        self.state.is_half_open() || self.was_unanswered()
+    }
+
+    /// Whether a reset ended it before its opener was answered: neither end ever took it for established.
+    pub(crate) fn was_unanswered(&self) -> bool {
+        self.state == State::Reset && self.flags & Self::WAS_UNANSWERED != 0
+    }
+
     const fn is_live(&self) -> bool {
         self.flags & Self::LIVE != 0
     }
@@ -118,8 +131,8 @@ pub(crate) struct Cold {
     pub(crate) created_ms: u32,
     pub(crate) rule: RuleKey,
     timer: Links,
-    /// Neighbours in the list of half-open sessions; of a free slot: the next free one; of any other session: the words
-    /// of [`tcp::Attempt`], or none.
+    /// Neighbours in the list of sessions that make room; of a free slot: the next free one; of any other session: the
+    /// words of [`tcp::Attempt`], or none.
     half_open: Links,
 }
 
@@ -428,7 +441,7 @@ impl Table {
     /// Frees the slot of a live session whose timer is in no list.
     pub fn remove(&mut self, slot: u32) {
         self.forget(slot);
-        if self.hot[slot as usize].state.is_half_open() {
+        if self.hot[slot as usize].makes_room() {
             self.leave_half_open(slot);
         }
         self.hot[slot as usize].flags = 0;
@@ -454,17 +467,22 @@ impl Table {
 
     /// Moves a session to another state, and in or out of the list of half-open ones.
     pub(crate) fn set_state(&mut self, slot: u32, state: State) {
-        let was = core::mem::replace(&mut self.hot[slot as usize].state, state);
-        match (was.is_half_open(), state.is_half_open()) {
+        let hot = &mut self.hot[slot as usize];
+        let made_room = hot.makes_room();
+        if hot.state == State::SynSent && state == State::Reset {
+            hot.flags |= Hot::WAS_UNANSWERED;
+        }
+        hot.state = state;
+        match (made_room, hot.makes_room()) {
             (true, false) => self.leave_half_open(slot),
             (false, true) => self.join_half_open(slot),
             _ => {}
         }
     }
 
-    /// Remembers a SYN in the midst of a session; not of one that is half-open, whose links are in use.
+    /// Remembers a SYN in the midst of a session; not of one that makes room, whose links are in use.
     pub(crate) fn set_attempt(&mut self, slot: u32, attempt: Option<tcp::Attempt>) {
-        if self.hot[slot as usize].state.is_half_open() {
+        if self.hot[slot as usize].makes_room() {
             return;
         }
         let words = attempt.map(tcp::Attempt::words);
@@ -475,11 +493,11 @@ impl Table {
     /// The last SYN that came in the midst of a session.
     pub(crate) fn attempt(&self, slot: u32) -> Option<tcp::Attempt> {
         let links = self.cold[slot as usize].half_open;
-        let is_half_open = self.hot[slot as usize].state.is_half_open();
-        if is_half_open { None } else { tcp::Attempt::from_words(links.previous(), links.next()) }
+        let is_listed = self.hot[slot as usize].makes_room();
+        if is_listed { None } else { tcp::Attempt::from_words(links.previous(), links.next()) }
     }
 
-    /// The half-open session that has waited longest.
+    /// The session that has been half-open longest, refused since or not.
     pub(crate) fn oldest_half_open(&self) -> Option<u32> {
         (self.half_open.oldest != NIL).then_some(self.half_open.oldest)
     }

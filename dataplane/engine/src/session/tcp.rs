@@ -231,8 +231,11 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
     }
     if receiver.has(Peer::PICKED_UP) && !receiver.has(Peer::SYN) {
         // Only the other side's answer shows that there is a session; until then nothing keeps it alive.
-        let end = tcp.sequence.wrapping_add(tcp.data_len);
+        let end = tcp.sequence.wrapping_add(tcp.data_len).wrapping_add(u32::from(segment.is(tcp_flags::FIN)));
         peers[side].end = higher(sender.end, end);
+        if segment.is(tcp_flags::FIN) {
+            peers[side].flags |= Peer::FIN;
+        }
         return Outcome::Pass;
     }
     if !sender.has(Peer::SYN) {
@@ -314,15 +317,20 @@ fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {
 
 /// A segment without data that the side of index `side` takes for one of its peer's: the number it expects next, and
 /// an acknowledgement of all that its peer has acknowledged.
-pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> Tcp {
+///
+/// Where the last that its peer sent is not acknowledged nobody can know how far it came: the number is either the one
+/// given here, or the second one.
+pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> (Tcp, Option<u32>) {
     let (receiver, sender) = (peers[side], peers[1 - side]);
-    Tcp {
+    let further = (sender.end != sender.acknowledged).then_some(sender.end);
+    let segment = Tcp {
         sequence: sender.acknowledged,
         acknowledgement: receiver.acknowledged,
         window: sender.window_max,
         header_len: 20,
         ..Tcp::default()
-    }
+    };
+    (segment, further)
 }
 
 /// Whether the side of index `side` may have sent a segment that begins at `sequence` lately: nothing that it has not

@@ -31,6 +31,7 @@ enum Step {
     Add(u32, bool),
     Remove(u32, bool),
     Establish(u32, bool),
+    Reset(u32, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,11 +39,12 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Add(number, v6)),
         1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Remove(number, v6)),
         1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Establish(number, v6)),
+        1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Reset(number, v6)),
     ]
 }
 
 proptest! {
-    /// Against a map: the same sessions are found, and the oldest half-open one is the oldest.
+    /// Against a map: the same sessions are found, and the oldest half-open one, refused or not, is the oldest.
     #[test]
     fn agrees_with_a_map(steps in prop::collection::vec(step(), 1..300)) {
         let mut table = Table::new(3, 40, SECRET);
@@ -72,11 +74,22 @@ proptest! {
                     }
                 }
                 Step::Establish(number, v6) => {
-                    if let Some((id, state)) = model.get_mut(&(number, v6)) {
+                    if let Some((id, state)) = model.get_mut(&(number, v6))
+                        && *state != State::Reset
+                    {
                         half_open.retain(|waiting| *waiting != (number, v6));
                         *state = State::Established;
                         let slot = table.slot(*id).expect("it lives");
                         table.set_state(slot, State::Established);
+                    }
+                }
+                Step::Reset(number, v6) => {
+                    if let Some((id, state)) = model.get_mut(&(number, v6)) {
+                        let was_unanswered = half_open.contains(&(number, v6));
+                        *state = State::Reset;
+                        let slot = table.slot(*id).expect("it lives");
+                        table.set_state(slot, State::Reset);
+                        prop_assert_eq!(table.hot(slot).was_unanswered(), was_unanswered);
                     }
                 }
             }

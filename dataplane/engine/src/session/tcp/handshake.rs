@@ -49,6 +49,11 @@ impl Peer {
         Self { flags: self.flags & (Self::SCALES | Self::FAST_OPEN), ..self }
     }
 
+    /// Whether this is an attempt that was set aside.
+    fn is_attempt(self) -> bool {
+        !self.has(Self::SYN) && self.end != self.acknowledged
+    }
+
     /// An attempt that was set aside, as the side that made it.
     fn taken_up(self) -> Self {
         Self { flags: self.flags | Self::SYN, ..self }
@@ -202,14 +207,25 @@ fn in_the_midst(is_of_opener: bool) -> Outcome {
 /// aside, that one is taken up and the other set aside.
 pub(super) fn choose_attempt(peers: &mut [Peer; 2], side: usize, acknowledgement: u32) {
     let (aside, current) = (peers[side], peers[1 - side]);
-    let is_attempt = !aside.has(Peer::SYN) && aside.end != aside.acknowledged && current.has(Peer::SYN);
-    if is_attempt
+    if aside.is_attempt()
+        && current.has(Peer::SYN)
         && !current.syn_acknowledged_by(acknowledgement)
         && aside.taken_up().syn_acknowledged_by(acknowledgement)
     {
         peers[1 - side] = aside.taken_up();
         peers[side] = current.set_aside();
     }
+}
+
+/// The side of index `side` has refused the attempt that is taken up. If another was set aside, that one goes on: it may
+/// be the later one, whose answer is under way.
+pub(super) fn give_up_attempt(peers: &mut [Peer; 2], side: usize) -> bool {
+    let aside = peers[side];
+    if aside.is_attempt() {
+        peers[1 - side] = aside.taken_up();
+        peers[side] = Peer::default();
+    }
+    aside.is_attempt()
 }
 
 pub(super) fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State) -> Outcome {

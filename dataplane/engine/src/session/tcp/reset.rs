@@ -25,8 +25,13 @@ pub(super) fn reset(
         && (receiver.syn_acknowledged_by(tcp.acknowledgement)
             || receiver.has(Peer::SYN_ACKNOWLEDGED) && tcp.acknowledgement == receiver.acknowledged);
     if !sender.has(Peer::SYN) {
-        // The refusal of a SYN acknowledges it (RFC 9293 section 3.10.7.3); its own number may be 0.
-        if answers_syn {
+        // The refusal of a SYN acknowledges it (RFC 9293 section 3.10.7.3); its own number may be 0. That of a segment
+        // with ACK, by which the session was picked up, has the number which that one acknowledged (section 3.10.7.1).
+        let refuses_pick_up = sender.has(Peer::PICKED_UP) && tcp.sequence == sender.acknowledged;
+        if answers_syn && handshake::give_up_attempt(peers, side) {
+            return Outcome::Accept;
+        }
+        if answers_syn || refuses_pick_up {
             peers[side].flags |= Peer::RESET;
             return Outcome::Accept;
         }

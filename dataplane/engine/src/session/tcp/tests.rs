@@ -160,7 +160,15 @@ fn either_of_two_attempts_may_be_answered() {
         let mut wire = Wire::syn_sent();
         assert_eq!(wire.send(CLIENT, SYN, 7_000, 0, 0), Outcome::Accept);
         assert_eq!(wire.send(SERVER, RST | ACK, 0, answered + 1, 0), Outcome::Accept, "or refused");
-        assert_eq!(wire.state(), State::Reset);
+        assert_eq!(wire.state(), State::SynSent, "the other one goes on");
+        assert_eq!(wire.send(SERVER, RST | ACK, 0, answered + 1, 0), Outcome::Drop(Reason::TcpOutOfWindow));
+        let other = 7_100 - answered;
+        let mut refused = Wire(wire.0);
+        assert_eq!(refused.send(SERVER, RST | ACK, 0, other + 1, 0), Outcome::Accept);
+        assert_eq!(refused.state(), State::Reset);
+        assert_eq!(wire.send(SERVER, SYN | ACK, 500, other + 1, 0), Outcome::Accept);
+        assert_eq!(wire.send(CLIENT, ACK, other + 1, 501, 0), Outcome::Accept);
+        assert_eq!(wire.state(), State::Established);
     }
 }
 

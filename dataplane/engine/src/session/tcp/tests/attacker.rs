@@ -88,6 +88,50 @@ fn blind_injection_has_the_odds_of_the_window() {
     }
 }
 
+/// One in so many, in three digits.
+fn one_in(share: f64) -> String {
+    let times = 1.0 / share;
+    let power = times.log10().floor() as i32;
+    let digits = (times / 10f64.powi(power - 2)).round();
+    match power {
+        0..=2 => format!("one in {times:.0}"),
+        3..=5 => {
+            let times = (digits * 10f64.powi(power - 2)) as u64;
+            format!("one in {},{:03}", times / 1000, times % 1000)
+        }
+        _ => format!("one in {:.2} · 10^{power}", digits / 100.0),
+    }
+}
+
+/// The figures are those of the shares that the tests here count.
+#[test]
+fn the_document_states_the_odds() {
+    let document = include_str!("../../../../../../docs/tcp.md");
+    let states = |what: &str, shares: &[f64]| {
+        let line = document.lines().find(|line| line.starts_with(what)).expect("the document has it");
+        let odds: Vec<_> = shares.iter().map(|share| one_in(*share)).collect();
+        let mut rest = line;
+        for odds in &odds {
+            let (_, after) = rest.split_once(odds.as_str()).unwrap_or_else(|| panic!("{odds:?}: {line}"));
+            assert!(!after.starts_with(|next: char| next.is_ascii_digit()), "{odds}: {line}");
+            rest = after;
+        }
+    };
+    let of = |window: f64| {
+        let acknowledgement = (2.0 * window).max(66_000.0) / SPACE;
+        let old = f64::from(1 << 30) / SPACE;
+        let data = [(old + window / SPACE) * acknowledgement, 2.0 * window / SPACE * acknowledgement];
+        (data, acknowledgement, old)
+    };
+    let window = 65_535.0;
+    let (data, acknowledgement, old) = of(window);
+    states("| data |", &data);
+    states("| RST |", &[window / SPACE, 1.0 / SPACE]);
+    states("| RST/ACK |", &[window / SPACE, acknowledgement / SPACE]);
+    states("| SYN/ACK |", &[old * acknowledgement]);
+    states("With a window of 16 MiB", &of(window * 256.0).0);
+}
+
 /// The two numbers of data are judged apart, so each share can be counted with the other number right.
 #[test]
 fn each_number_alone_has_the_odds_of_its_window() {

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+mod bad_network;
 mod checksums;
 mod deploy;
 mod helpers;
 mod lab;
 mod leftovers;
 mod lifecycle;
+mod linux;
 mod observe;
 mod operators;
 mod paths;

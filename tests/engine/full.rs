@@ -1,7 +1,7 @@
 //! A session table of few places: full is a normal state, with a rule.
 
 use sekisho_engine::reason::Reason;
-use sekisho_tests::frames::{ACK, FIN, SYN, udp};
+use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, udp};
 use sekisho_tests::scene::{LAN_OUT, Scene, Tcp};
 
 const LAN: &str = "192.0.2.10";
@@ -42,6 +42,39 @@ fn the_oldest_half_open_session_makes_room() {
     // What comes for the evicted is told so; the established one is untouched.
     scene.wan(udp(at(WAN, 53), at(LAN, 3), b"!")).drops(Reason::SessionExpired).of(3);
     scene.wan(established.server_says(b"x")).follows(1);
+    scene.plays_alone();
+}
+
+/// Whatever refuses them or takes them back: who opens one after the other must not keep the places.
+#[test]
+fn a_session_that_was_only_refused_makes_room() {
+    let mut scene = Scene::new(&format!("{LAN_OUT}inspection: {{midstream: pickup}}\n")).sessions_max(4);
+    let mut established = connection(1);
+    established.opens(&mut scene, 1, "lan-out");
+    let mut refused = connection(2);
+    scene.lan(refused.client(SYN)).opens(2, "lan-out");
+    scene.wan(refused.from_server(&Segment::new(RST | ACK, 0, refused.next[0]))).follows(2);
+    let mut taken_back = connection(3);
+    scene.lan(taken_back.client(SYN)).opens(3, "lan-out");
+    scene.lan(taken_back.client(RST)).follows(3);
+    let mut picked_up = connection(4);
+    scene.lan(picked_up.client_says(b"x")).opens(4, "lan-out");
+    scene.wan(picked_up.from_server(&Segment::new(RST, picked_up.next[1], 0))).follows(4);
+    for number in 5..9 {
+        scene.lan(connection(number).client(SYN)).opens(u64::from(number), "lan-out");
+        scene.ends_with_it(u64::from(number) - 3, Reason::EndEvicted);
+    }
+    scene.wan(established.server_says(b"x")).follows(1);
+    scene.plays_alone();
+}
+
+#[test]
+fn a_reset_session_that_was_answered_makes_no_room() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(1);
+    let mut first = connection(1);
+    first.opens(&mut scene, 1, "lan-out");
+    scene.wan(first.server(RST)).follows(1);
+    scene.lan(connection(2).client(SYN)).drops(Reason::TableFull).by("lan-out");
     scene.plays_alone();
 }
 

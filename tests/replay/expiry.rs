@@ -83,6 +83,25 @@ fn reset_tells_each_end_with_exactly_the_number_that_it_expects() {
     }
 }
 
+/// Nobody knows whether the client has read the last that the server said: it stands before it, or behind it, and gets a
+/// reset for either, the lower number first.
+#[test]
+fn rfc5961_3_2_an_end_that_stands_at_either_of_two_numbers_gets_a_reset_for_each() {
+    let (mut scene, mut web, _) = idle("reset", web());
+    let before = web.next[1];
+    scene.at_ms(3000).wan(web.server_says(b"without an acknowledgement")).follows(1);
+    let end_ms = 3000 + IDLE_MS;
+    scene.ends(1, Reason::EndIdle, end_ms);
+    scene.sends(Port::Lan, Reason::SendExpiryReset, end_ms);
+    resets(&mut scene, end_ms);
+    tick(&mut scene, end_ms);
+    let own = scene.plays().own;
+    let [client, server] = web.next;
+    let told: Vec<_> = own.iter().map(|(_, frame)| segment(frame)).collect();
+    let reset = |sequence, acknowledgement| (sequence, acknowledgement, true, true, 0);
+    assert_eq!(told, [reset(before, client), reset(server, client), reset(client, before)]);
+}
+
 #[test]
 fn probe_cuts_a_session_whose_ends_are_silent() {
     let (mut scene, web, last_ms) = idle("probe", web());

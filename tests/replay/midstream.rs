@@ -1,6 +1,6 @@
 //! TCP packets of sessions that nobody saw begin: after a restart, or where the routing is asymmetric.
 
-use sekisho_tests::frames::{ACK, FIN, RST, SYN};
+use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment};
 
 use super::*;
 
@@ -31,6 +31,24 @@ fn the_rules_decide_as_ever_and_a_reset_or_half_a_handshake_picks_up_nothing() {
     scene.wan(web.server(RST)).drops(Reason::TcpNoSession);
     scene.lan(web.client(RST | ACK)).drops(Reason::TcpNoSession);
     scene.lan(web.client(SYN | ACK)).drops(Reason::TcpNoSession);
+    scene.plays();
+}
+
+/// RFC 9293 section 3.10.7.1: who knows nothing of the session refuses its segment with the number that this one
+/// acknowledged, and without ACK.
+#[test]
+fn rfc9293_3_10_7_1_the_other_end_may_refuse_what_was_picked_up() {
+    let (mut scene, mut web) = (pickup(), web());
+    scene.lan(web.client_says(b"anybody there?")).opens(1, "lan-out");
+    let number = web.next[1];
+    scene
+        .wan(web.from_server(&Segment::new(RST, number.wrapping_add(1), 0)))
+        .drops(Reason::TcpOutOfWindow)
+        .of(1);
+    scene.wan(web.from_server(&Segment::new(RST, number, 0))).follows(1);
+    let end_ms = scene.last_ms() + 10_000;
+    scene.ends(1, Reason::EndReset, end_ms);
+    tick(&mut scene, end_ms);
     scene.plays();
 }
 

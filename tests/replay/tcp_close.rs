@@ -106,9 +106,9 @@ fn a_reset_with_the_expected_number_ends_it() {
     let (mut scene, mut web) = established();
     scene.wan(web.server(RST)).follows(1);
     let reset_ms = scene.last_ms();
-    // What was under way still arrives; nothing new does.
+    // What was under way still arrives, and what the reset has overtaken; nothing begins.
     scene.lan(web.client(ACK)).follows(1);
-    scene.wan(web.server_says(b"from the grave")).drops(Reason::TcpClosed).of(1);
+    scene.wan(web.server_says(b"overtaken")).follows(1);
     scene.wan(web.from_server(&Segment::new(SYN | ACK, 1, web.next[0]))).drops(Reason::TcpClosed).of(1);
     scene.ends(1, Reason::EndReset, reset_ms + 10_000);
     tick(&mut scene, reset_ms + 10_000);
@@ -137,6 +137,24 @@ fn a_syn_is_refused_by_a_reset() {
     scene.ends(1, Reason::EndReset, end_ms);
     tick(&mut scene, end_ms);
     scene.plays();
+}
+
+/// The refusal got lost behind the appliance, or the port is open now: the same SYN again, or one with another number,
+/// higher or lower, begins anew.
+#[test]
+fn a_syn_that_was_refused_may_be_tried_again() {
+    for again in [1_000_000, 2_000_000, 1_000] {
+        let (mut scene, mut web) = (lan_out(), web());
+        web.next = [1_000_000, 5_000_000];
+        scene.lan(web.client(SYN)).opens(1, "lan-out");
+        scene.wan(web.from_server(&Segment::new(RST | ACK, 0, web.next[0]))).follows(1);
+        web.next[0] = again;
+        scene.lan(web.client(SYN)).opens(2, "lan-out");
+        scene.ends_with_it(1, Reason::EndReopened);
+        scene.wan(web.server(SYN | ACK)).follows(2);
+        scene.lan(web.client(ACK)).follows(2);
+        scene.plays();
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn tcp_odd() -> Scene {
 fn tcp_reset_and_reopened() -> Scene {
     let (mut scene, mut web) = established();
     scene.wan(web.server(RST)).follows(1);
-    scene.wan(web.server_says(b"x")).drops(Reason::TcpClosed).of(1);
+    scene.wan(web.from_server(&Segment::new(SYN | ACK, 1, 1))).drops(Reason::TcpClosed).of(1);
     scene.lan(web.client(SYN)).opens(2, "lan-out");
     scene.ends_with_it(1, Reason::EndReopened);
     scene.wan(web.from_server(&Segment::new(RST | ACK, 0, web.next[0]))).follows(2);

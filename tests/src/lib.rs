@@ -14,6 +14,7 @@
 pub mod appliance;
 pub mod dialogues;
 pub mod frames;
+pub mod impairment;
 pub mod lab;
 pub mod process;
 pub mod program;
@@ -22,8 +23,10 @@ pub mod scene;
 pub mod sctp;
 pub mod traffic;
 pub mod wait;
+pub mod wire;
 
 pub use appliance::{Appliance, Settings};
 pub use lab::{Behind, Lab, Namespace};
 pub use process::Running;
 pub use scene::{Scene, Tcp};
+pub use wire::Wire;

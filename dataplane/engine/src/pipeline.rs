@@ -14,7 +14,7 @@ use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
 use crate::helper::{Expectations, Followers};
 use crate::one_sided::OneSided;
-use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol, tcp_flags};
+use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol};
 use crate::policy::{Action, OnDeploy, Policy, Query, SpoofingMode, TcpWindowMode};
 use crate::port::Port;
 use crate::protect::spoofing;
@@ -356,13 +356,13 @@ impl Engine {
         let is_tcp = facts.protocol == protocol::TCP;
         let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
-            let segment = segment_of(facts, head);
+            let segment = tcp::Segment::of(facts, head);
             let (hot, _) = self.table.both(slot);
-            let mode = hot.tcp_window();
-            let mut outcome = tcp::track(&mut hot.peers, port.index(), &segment, mode);
+            let (mode, opener) = (hot.tcp_window(), hot.from().index());
+            let mut outcome = tcp::track(&mut hot.peers, port.index(), opener, &segment, mode);
             if outcome == tcp::Outcome::Drop(Reason::TcpOutOfWindow) && now < self.grace_until {
                 // What is refused has changed nothing.
-                outcome = tcp::track(&mut hot.peers, port.index(), &segment, TcpWindowMode::Log);
+                outcome = tcp::track(&mut hot.peers, port.index(), opener, &segment, TcpWindowMode::Log);
             }
             match outcome {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
@@ -375,7 +375,18 @@ impl Engine {
                     Some(state)
                 }
                 tcp::Outcome::Pass => None,
-                tcp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
+                // A session that never came about has no stragglers.
+                tcp::Outcome::PassAttempt if hot.was_unanswered() => {
+                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                }
+                tcp::Outcome::PassAttempt => {
+                    self.table.set_attempt(slot, tcp::Attempt::of(&segment));
+                    None
+                }
+                tcp::Outcome::Drop(reason) => {
+                    let restarted = self.restart(now, port, facts, head, slot, &segment, out);
+                    return restarted.unwrap_or(Verdict { reason, rule: None, session });
+                }
                 tcp::Outcome::Reopen => {
                     return self.first(now, port, facts, head, key, hashed, Some(slot), out);
                 }
@@ -409,7 +420,7 @@ impl Engine {
     }
 
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
-    fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
+    pub(crate) fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
         let (hot, _) = self.table.both(slot);
         if hot.is_asked() {
             if !hot.answer(port) && hot.state == state {
@@ -485,17 +496,6 @@ impl Engine {
     pub(crate) fn original_query(&self, policy: &Policy, slot: u32) -> Query {
         policy.query_from(&self.table.key(slot), self.table.hot(slot).from())
     }
-}
-
-/// The segment with what its SYN negotiates.
-fn segment_of(facts: &Facts, head: &[u8]) -> tcp::Segment {
-    let at = usize::from(facts.transport_at);
-    let scale = if facts.tcp.flags & tcp_flags::SYN == 0 {
-        None
-    } else {
-        head.get(at + 20..at + usize::from(facts.tcp.header_len)).and_then(tcp::window_scale)
-    };
-    tcp::Segment { tcp: facts.tcp, scale }
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ reasons! {
     EndShutDown, End, "sctp-shutdown", "Both ends shut the SCTP association down, or one of them did and the other fell silent.";
     EndAborted, End, "sctp-abort", "An ABORT with the right verification tag ended the SCTP association.";
     EndReopened, End, "reopened", "A new SYN or INIT took its five-tuple after it was closed.";
-    EndEvicted, End, "evicted-half-open", "It was half-open and made room in a full table.";
+    EndEvicted, End, "evicted-half-open", "It was half-open, or refused by a reset, and made room in a full table.";
     EndPolicy, End, "policy-ended", "A deployed policy does not allow it any more (`rematch`).";
     EndOperator, End, "operator-ended", "An operator ended it.";
     EndShutdown, End, "shutdown", "The appliance stopped.";

@@ -1,6 +1,6 @@
 //! First packets: what may open a session, what the rules say to it, and the slot that it takes.
 
-use super::{Engine, segment_of};
+use super::Engine;
 use crate::flow::FlowKey;
 use crate::packet::{self, Facts, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
@@ -155,7 +155,7 @@ impl Engine {
         let slot = self.take_slot(now, key, hashed, port, state, out)?;
         let (hot, _) = self.table.both(slot);
         if facts.protocol == protocol::TCP {
-            let segment = segment_of(facts, head);
+            let segment = tcp::Segment::of(facts, head);
             let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };
             hot.peers = begin(port.index(), &segment);
         } else if facts.protocol == protocol::SCTP {

@@ -1,7 +1,7 @@
 use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder};
 
 use super::*;
-use crate::packet;
+use crate::packet::{self, tcp_flags};
 use crate::policy::{LogLevel, MidstreamMode, OnExpiry, Rule, RuleId, RuleNames, Ruleset, Zone, ZoneId};
 use crate::session::SessionView;
 

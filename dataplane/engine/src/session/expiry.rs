@@ -61,23 +61,32 @@ impl Engine {
     }
 
     /// Sends both ends a reset or a keepalive, each with the numbers that it expects.
+    ///
+    /// Where it is not known how far an end came it gets two resets, the lower number first: an end that stands at the
+    /// higher one throws that away (RFC 5961 section 3.2), and one that stands at the lower is closed before the second
+    /// comes, which it would have challenged.
     fn tell(&mut self, slot: u32, reason: Reason, out: &mut Outbox) {
         let Some(link) = self.table.link(slot) else { return };
         let key = self.table.key(slot);
         let is_reset = reason == Reason::SendExpiryReset;
         for to in Port::ALL {
-            let mut segment = tcp::expected_by(&self.table.hot(slot).peers, to.index());
+            let (mut segment, further) = tcp::expected_by(&self.table.hot(slot).peers, to.index());
+            let mut sequences = [Some(segment.sequence), None];
             if is_reset {
                 segment.flags = tcp_flags::RST | tcp_flags::ACK;
                 segment.window = 0;
+                sequences[1] = further;
             } else {
                 segment.flags = tcp_flags::ACK;
-                segment.sequence = segment.sequence.wrapping_sub(1);
+                sequences[0] = Some(segment.sequence.wrapping_sub(1));
             }
-            if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
-                && out.frame(frame)
-            {
-                self.counters.reason(reason).add(1);
+            for sequence in sequences.into_iter().flatten() {
+                segment.sequence = sequence;
+                if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
+                    && out.frame(frame)
+                {
+                    self.counters.reason(reason).add(1);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod pairs;
 pub(crate) mod paths;
 pub(crate) mod query;
 mod related;
+mod restart;
 mod room;
 pub(crate) mod sctp;
 pub mod table;
@@ -149,7 +150,8 @@ impl State {
     }
 
     /// Whether the session may make room for a newcomer in a full table: a handshake that is not done, or another
-    /// protocol's packet that nobody answered.
+    /// protocol's packet that nobody answered. A SYN that was refused goes on making
+    /// room.
     pub const fn is_half_open(self) -> bool {
         matches!(
             self,

@@ -18,6 +18,10 @@ use crate::packet::VlanStack;
 use crate::policy::{RuleKey, TcpWindowMode, TimeoutsId};
 use crate::port::Port;
 
+mod half_open;
+
+use half_open::List;
+
 /// Slots of a bucket.
 const WAYS: usize = 8;
 /// Slots of the index for every session that the table holds, as a fraction: load is at most 0.8.
@@ -64,6 +68,9 @@ impl Hot {
     /// The end on the LAN side answered; twice that: the one on the WAN side.
     const ANSWERED: u8 = 32;
     const ANSWERED_BOTH: u8 = 32 | 64;
+    /// Of a reset session, whose ends are never asked: its opener was never answered but by the reset, and it makes
+    /// room as it did before.
+    const WAS_UNANSWERED: u8 = Self::ANSWERED;
     /// [`Table`] knows its link header.
     const HAS_LINK: u8 = 128;
 
@@ -116,6 +123,16 @@ impl Hot {
         self.flags &= !(Self::ASKED | Self::ANSWERED_BOTH);
     }
 
+    /// Whether it may make room for a newcomer in a full table: it is half-open, or was only refused.
+    fn makes_room(&self) -> bool {
+        self.state.is_half_open() || self.was_unanswered()
+    }
+
+    /// Whether a reset ended it before its opener was answered: neither end ever took it for established.
+    pub(crate) fn was_unanswered(&self) -> bool {
+        self.state == State::Reset && self.flags & Self::WAS_UNANSWERED != 0
+    }
+
     const fn is_live(&self) -> bool {
         self.flags & Self::LIVE != 0
     }
@@ -138,8 +155,8 @@ pub(crate) struct Cold {
     pub(crate) created_ms: u32,
     pub(crate) rule: RuleKey,
     timer: Links,
-    /// Neighbours in the list of half-open sessions; of a free slot: the next free one; of any other session: how often
-    /// its ends were asked whether they live.
+    /// Neighbours in the list of sessions that make room; of a free slot: the next free one; of any other session: the
+    /// words of [`tcp::Attempt`], or none, and above them how often its ends were asked whether they live.
     half_open: Links,
 }
 
@@ -252,13 +269,6 @@ pub struct Table {
     live: u32,
     /// Half-open sessions, oldest first.
     half_open: List,
-}
-
-/// A list through [`Cold::half_open`].
-#[derive(Debug)]
-struct List {
-    oldest: u32,
-    newest: u32,
 }
 
 impl Table {
@@ -450,7 +460,7 @@ impl Table {
     /// Frees the slot of a live session whose timer is in no list.
     pub fn remove(&mut self, slot: u32) {
         self.forget(slot);
-        if self.hot[slot as usize].state.is_half_open() {
+        if self.hot[slot as usize].makes_room() {
             self.leave_half_open(slot);
         }
         self.hot[slot as usize].flags = 0;
@@ -472,55 +482,6 @@ impl Table {
         let second = &mut self.buckets[second];
         let way = second.ways(hashed.tag | Bucket::SECOND).find(|way| second.slots[*way] == slot);
         second.tags[way.expect("a live session is in one of its buckets")] = 0;
-    }
-
-    /// Moves a session to another state, and in or out of the list of half-open ones.
-    pub(crate) fn set_state(&mut self, slot: u32, state: State) {
-        let was = core::mem::replace(&mut self.hot[slot as usize].state, state);
-        match (was.is_half_open(), state.is_half_open()) {
-            (true, false) => self.leave_half_open(slot),
-            (false, true) => self.join_half_open(slot),
-            _ => {}
-        }
-    }
-
-    /// How often the ends of a session that is not half-open were asked whether they live, since they last spoke.
-    pub(crate) fn probes(&self, slot: u32) -> u32 {
-        if self.hot[slot as usize].is_asked() { self.cold[slot as usize].half_open.next() } else { 0 }
-    }
-
-    /// Counts a question to the ends of a session that is not half-open.
-    pub(crate) fn count_probe(&mut self, slot: u32) {
-        debug_assert!(!self.hot[slot as usize].state.is_half_open(), "its links are those of the list");
-        self.cold[slot as usize].half_open = Links::to(self.probes(slot) + 1);
-        self.hot[slot as usize].flags |= Hot::ASKED;
-    }
-
-    /// The half-open session that has waited longest.
-    pub(crate) fn oldest_half_open(&self) -> Option<u32> {
-        (self.half_open.oldest != NIL).then_some(self.half_open.oldest)
-    }
-
-    fn join_half_open(&mut self, slot: u32) {
-        let newest = self.half_open.newest;
-        self.cold[slot as usize].half_open = Links::between(newest, NIL);
-        match newest {
-            NIL => self.half_open.oldest = slot,
-            _ => self.cold[newest as usize].half_open.set_next(slot),
-        }
-        self.half_open.newest = slot;
-    }
-
-    fn leave_half_open(&mut self, slot: u32) {
-        let links = core::mem::take(&mut self.cold[slot as usize].half_open);
-        match links.previous() {
-            NIL => self.half_open.oldest = links.next(),
-            previous => self.cold[previous as usize].half_open.set_next(links.next()),
-        }
-        match links.next() {
-            NIL => self.half_open.newest = links.previous(),
-            next => self.cold[next as usize].half_open.set_previous(links.previous()),
-        }
     }
 
     /// The part of a session that packets read.

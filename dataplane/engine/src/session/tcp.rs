@@ -6,15 +6,23 @@
 //!
 //! Windows are tracked as van Rooij has it ("Real Stateful TCP Packet Filtering in IP Filter", 2001), with four
 //! bounds for each segment: its data ends no lower than one window below what its sender has sent, begins no higher
-//! than the receiver has allowed, acknowledges nothing that was not sent, and nothing older than one window.
-//! Resets follow RFC 5961 section 3.
+//! than the receiver has allowed, acknowledges nothing that was not sent, and nothing that its receiver would find too
+//! old. [`handshake`] is how sessions begin, [`reset`] how resets end them.
+
+mod handshake;
+mod options;
+mod reset;
 
 use super::State;
-use crate::packet::{Tcp, tcp_flags};
+use crate::packet::{Facts, Tcp, tcp_flags};
 use crate::policy::TcpWindowMode;
 use crate::reason::Reason;
 
-/// Acknowledgements may lag behind by this much even where windows are small: delayed packets, a window that shrank.
+pub(crate) use handshake::{Attempt, refuse, restart};
+pub(crate) use options::SynOptions;
+use options::syn_options;
+
+/// Acknowledgements may lag behind by this much even where windows are small.
 const ACK_LAG_MIN: u32 = 66_000;
 /// Data that ends further back than this is not a retransmission of anything.
 const OLD_DATA_MAX: u32 = 1 << 30;
@@ -32,7 +40,9 @@ pub(crate) struct Peer {
     acknowledged: u32,
     /// The largest window it has offered, unscaled.
     window_max: u16,
-    scale: u8,
+    /// Lower half: the shift of its windows. Upper half: the shift that its SYN offers, in force once both sides offer
+    /// one.
+    scales: u8,
     flags: u8,
 }
 
@@ -44,7 +54,8 @@ impl Peer {
     const FIN: u8 = 4;
     const FIN_ACKNOWLEDGED: u8 = 8;
     const SCALES: u8 = 16;
-    const SYN_HAD_DATA: u8 = 32;
+    /// Its SYN asks for a fast open (RFC 7413).
+    const FAST_OPEN: u8 = 32;
     const RESET: u8 = 64;
     /// Picked up in midstream: nobody saw its SYN, and its window scale is a guess.
     const PICKED_UP: u8 = 128;
@@ -55,37 +66,23 @@ impl Peer {
 
     /// Its 16 bytes, for sessions of other protocols, which keep what they know in the same place.
     pub(crate) const fn words(self) -> [u32; 4] {
-        let Self { end, end_max, acknowledged, window_max, scale, flags } = self;
-        [end, end_max, acknowledged, window_max as u32 | (scale as u32) << 16 | (flags as u32) << 24]
+        let Self { end, end_max, acknowledged, window_max, scales, flags } = self;
+        [end, end_max, acknowledged, window_max as u32 | (scales as u32) << 16 | (flags as u32) << 24]
     }
 
     /// Back from [`Self::words`].
     #[expect(clippy::cast_possible_truncation, reason = "the parts of a packed word are taken apart")]
     pub(crate) const fn of_words([end, end_max, acknowledged, rest]: [u32; 4]) -> Self {
-        let (window_max, scale, flags) = (rest as u16, (rest >> 16) as u8, (rest >> 24) as u8);
-        Self { end, end_max, acknowledged, window_max, scale, flags }
+        let (window_max, scales, flags) = (rest as u16, (rest >> 16) as u8, (rest >> 24) as u8);
+        Self { end, end_max, acknowledged, window_max, scales, flags }
     }
 
-    /// A side as its SYN, or SYN and ACK, shows it; the other side's window, if known, bounds its data.
-    fn of_syn(segment: &Segment, other_window: u32) -> Self {
-        let tcp = &segment.tcp;
-        let end = tcp.sequence.wrapping_add(1).wrapping_add(tcp.data_len);
-        let scale = segment.scale.map(|scale| scale.min(SCALE_MAX));
-        Self {
-            end,
-            end_max: higher(end, tcp.sequence.wrapping_add(1).wrapping_add(other_window)),
-            acknowledged: tcp.sequence,
-            // The window of a SYN is never scaled (RFC 7323 section 2.2).
-            window_max: tcp.window.div_ceil(1 << scale.unwrap_or(0)),
-            scale: scale.unwrap_or(0),
-            flags: Self::SYN
-                | if scale.is_some() { Self::SCALES } else { 0 }
-                | if tcp.data_len > 0 { Self::SYN_HAD_DATA } else { 0 },
-        }
+    const fn shift(self) -> u8 {
+        self.scales & 0x0f
     }
 
     fn window(self) -> u32 {
-        u32::from(self.window_max) << self.scale
+        u32::from(self.window_max) << self.shift()
     }
 
     /// Whether `number` acknowledges something of its handshake that was not acknowledged before.
@@ -111,11 +108,24 @@ impl Peer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) tcp: Tcp,
-    /// Window scale option, if this is a SYN that has one.
-    pub(crate) scale: Option<u8>,
+    /// Blank if this is no SYN.
+    pub(crate) options: SynOptions,
 }
 
 impl Segment {
+    /// The segment of a frame with these headers.
+    pub(crate) fn of(facts: &Facts, head: &[u8]) -> Self {
+        let tcp = facts.tcp;
+        let options = if tcp.flags & tcp_flags::SYN == 0 {
+            SynOptions::default()
+        } else {
+            let at = usize::from(facts.transport_at);
+            let options = head.get(at + 20..at + usize::from(tcp.header_len));
+            syn_options(options.unwrap_or_default())
+        };
+        Self { tcp, options }
+    }
+
     fn is(&self, flags: u8) -> bool {
         self.tcp.flags & flags == flags
     }
@@ -128,6 +138,8 @@ pub(crate) enum Outcome {
     Accept,
     /// Forward it, but it changes nothing: an old retransmission, a challenge, what only its receiver can judge.
     Pass,
+    /// The same, and remember it: the session's opener may have begun anew, and the answer will tell ([`Attempt`]).
+    PassAttempt,
     /// It would be dropped, but the policy says `tcp_window: log`.
     Suspect,
     /// Drop it.
@@ -156,7 +168,7 @@ pub(crate) fn pick_up(side: usize, segment: &Segment) -> [Peer; 2] {
         end_max: end.wrapping_add(u32::from(u16::MAX) << SCALE_MAX),
         acknowledged: tcp.sequence,
         window_max: tcp.window,
-        scale: SCALE_MAX,
+        scales: SCALE_MAX,
         flags: Peer::SYN
             | Peer::SYN_ACKNOWLEDGED
             | Peer::PICKED_UP
@@ -167,7 +179,7 @@ pub(crate) fn pick_up(side: usize, segment: &Segment) -> [Peer; 2] {
         end_max: tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << SCALE_MAX),
         acknowledged: tcp.acknowledgement,
         window_max: u16::MAX,
-        scale: SCALE_MAX,
+        scales: SCALE_MAX,
         flags: Peer::PICKED_UP,
     };
     peers
@@ -193,81 +205,25 @@ pub(crate) const fn was_picked_up(peers: &[Peer; 2]) -> bool {
     (peers[0].flags | peers[1].flags) & Peer::PICKED_UP != 0
 }
 
-/// Judges a segment that arrived on the port of index `side`, and remembers what it tells.
-pub(crate) fn track(peers: &mut [Peer; 2], side: usize, segment: &Segment, mode: TcpWindowMode) -> Outcome {
+/// Judges a segment that arrived on the port of index `side`, and remembers what it tells. The session was opened from
+/// the side of index `opener`.
+pub(crate) fn track(
+    peers: &mut [Peer; 2],
+    side: usize,
+    opener: usize,
+    segment: &Segment,
+    mode: TcpWindowMode,
+) -> Outcome {
     let state = state_of(peers);
+    if segment.tcp.flags & (tcp_flags::RST | tcp_flags::SYN) == 0 {
+        return ack(peers, side, segment, state, mode);
+    }
     if segment.is(tcp_flags::RST) {
-        return reset(peers, side, segment, state, mode);
+        return reset::reset(peers, side, segment, state, mode);
     }
-    match (segment.is(tcp_flags::SYN), segment.is(tcp_flags::ACK)) {
-        (true, false) => syn(peers, side, segment, state),
-        (true, true) => syn_ack(peers, side, segment, state),
-        _ => ack(peers, side, segment, state, mode),
-    }
-}
-
-fn syn(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State) -> Outcome {
-    let (sender, receiver) = (peers[side], peers[1 - side]);
-    match state {
-        State::TimeWait | State::Reset => Outcome::Reopen,
-        State::SynSent | State::SynReceived if !sender.has(Peer::SYN) => {
-            // Simultaneous open (RFC 9293 section 3.5), or the second half of a split handshake.
-            peers[side] = Peer::of_syn(segment, receiver.window());
-            settle_scales(peers);
-            Outcome::Accept
-        }
-        State::SynSent | State::SynReceived if segment.tcp.sequence == sender.acknowledged => Outcome::Accept,
-        State::SynSent if !receiver.has(Peer::SYN) => {
-            // Another attempt with a number of its own.
-            *peers = open(side, segment);
-            Outcome::Accept
-        }
-        // RFC 5961 section 4: the receiver answers with a challenge ACK, whatever the number; nothing moves.
-        _ => Outcome::Pass,
-    }
-}
-
-fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State) -> Outcome {
-    let (sender, receiver) = (peers[side], peers[1 - side]);
-    let tcp = &segment.tcp;
-    if !receiver.has(Peer::SYN) {
-        return Outcome::Drop(Reason::TcpHandshake);
-    }
-    match state {
-        State::SynSent | State::SynReceived => {
-            let repeats = sender.has(Peer::SYN);
-            let answers = receiver.syn_acknowledged_by(tcp.acknowledgement)
-                || repeats && tcp.acknowledgement == receiver.acknowledged;
-            if !answers
-                || repeats && tcp.sequence != sender.acknowledged && !sender.has(Peer::SYN_ACKNOWLEDGED)
-            {
-                // Its receiver refuses it with a reset (RFC 9293 section 3.5.1); here it moves nothing.
-                return Outcome::Pass;
-            }
-            if !repeats {
-                peers[side] = Peer::of_syn(segment, receiver.window());
-                settle_scales(peers);
-            }
-            peers[1 - side].acknowledge(tcp.acknowledgement, u32::from(tcp.window));
-            Outcome::Accept
-        }
-        State::Reset => Outcome::Drop(Reason::TcpClosed),
-        // Retransmitted because the ACK that ends the handshake got lost behind us.
-        _ if is_old(sender, tcp.sequence.wrapping_add(1)) && lags(sender, receiver, tcp.acknowledgement) => {
-            Outcome::Pass
-        }
-        _ => Outcome::Drop(Reason::TcpState),
-    }
-}
-
-/// RFC 7323 section 1.3: windows are scaled only if both sides offer it.
-fn settle_scales(peers: &mut [Peer; 2]) {
-    let [a, b] = peers;
-    if a.has(Peer::SYN) && b.has(Peer::SYN) && !(a.has(Peer::SCALES) && b.has(Peer::SCALES)) {
-        for peer in peers {
-            peer.window_max = u16::try_from(peer.window()).unwrap_or(u16::MAX);
-            peer.scale = 0;
-        }
+    match segment.is(tcp_flags::ACK) {
+        false => handshake::syn(peers, side, opener, segment, state),
+        true => handshake::syn_ack(peers, side, segment, state),
     }
 }
 
@@ -280,14 +236,18 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
     }
     if receiver.has(Peer::PICKED_UP) && !receiver.has(Peer::SYN) {
         // Only the other side's answer shows that there is a session; until then nothing keeps it alive.
-        let end = tcp.sequence.wrapping_add(tcp.data_len);
+        let end = tcp.sequence.wrapping_add(tcp.data_len).wrapping_add(u32::from(segment.is(tcp_flags::FIN)));
         peers[side].end = higher(sender.end, end);
+        if segment.is(tcp_flags::FIN) {
+            peers[side].flags |= Peer::FIN;
+        }
         return Outcome::Pass;
     }
     if !sender.has(Peer::SYN) {
         // An endpoint that still holds an older session challenges the SYN (RFC 5961 section 4.2); the other end
         // then resets that. With a fitting number it is the first part of a split handshake.
-        if is_bare && receiver.syn_acknowledged_by(tcp.acknowledgement) {
+        handshake::choose_attempt(peers, side, tcp.acknowledgement);
+        if is_bare && peers[1 - side].syn_acknowledged_by(tcp.acknowledgement) {
             peers[1 - side].acknowledge(tcp.acknowledgement, 0);
             return Outcome::Accept;
         }
@@ -300,7 +260,7 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
         return Outcome::Drop(Reason::TcpHandshake);
     }
     // Before its own SYN is acknowledged only a fast open server may send data (RFC 7413 section 4.2).
-    let is_fast_open = receiver.has(Peer::SYN_HAD_DATA);
+    let is_fast_open = receiver.has(Peer::FAST_OPEN);
     if !sender.has(Peer::SYN_ACKNOWLEDGED) && tcp.data_len > 0 && !is_fast_open {
         return Outcome::Drop(Reason::TcpHandshake);
     }
@@ -312,10 +272,14 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
         (Fit::Outside, TcpWindowMode::Log) => true,
         (Fit::Outside, TcpWindowMode::Strict) => return Outcome::Drop(Reason::TcpOutOfWindow),
     };
-    if sender.flags & (Peer::FIN | Peer::RESET) != 0 && is_after(end, sender.end) {
-        // Nothing new comes after a FIN or a reset; the other side's segments may still be under way.
-        let was_reset = sender.has(Peer::RESET);
-        return Outcome::Drop(if was_reset { Reason::TcpClosed } else { Reason::TcpState });
+    if is_after(end, sender.end) {
+        if sender.has(Peer::FIN) {
+            return Outcome::Drop(Reason::TcpState);
+        }
+        if sender.has(Peer::RESET) {
+            // Its own reset has overtaken it.
+            return Outcome::Pass;
+        }
     }
     remember(peers, side, segment, end);
     match (suspect, state) {
@@ -352,21 +316,26 @@ fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {
     if segment.is(tcp_flags::FIN) {
         sender.flags |= Peer::FIN;
     }
-    let window = u32::from(tcp.window) << sender.scale;
+    let window = u32::from(tcp.window) << sender.shift();
     peers[1 - side].acknowledge(tcp.acknowledgement, window);
 }
 
 /// A segment without data that the side of index `side` takes for one of its peer's: the number it expects next, and
 /// an acknowledgement of all that its peer has acknowledged.
-pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> Tcp {
+///
+/// Where the last that its peer sent is not acknowledged nobody can know how far it came: the number is either the one
+/// given here, or the second one.
+pub(crate) fn expected_by(peers: &[Peer; 2], side: usize) -> (Tcp, Option<u32>) {
     let (receiver, sender) = (peers[side], peers[1 - side]);
-    Tcp {
+    let further = (sender.end != sender.acknowledged).then_some(sender.end);
+    let segment = Tcp {
         sequence: sender.acknowledged,
         acknowledgement: receiver.acknowledged,
         window: sender.window_max,
         header_len: 20,
         ..Tcp::default()
-    }
+    };
+    (segment, further)
 }
 
 /// Whether the side of index `side` may have sent a segment that begins at `sequence` lately: nothing that it has not
@@ -386,7 +355,9 @@ enum Fit {
 
 /// The four bounds.
 fn fits(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> Fit {
-    let begins_too_high = is_after(tcp.sequence, sender.end_max);
+    // A probe of a closed window is the byte beyond it, and the next acknowledgement has the number behind that.
+    let edge = sender.end_max.wrapping_add(u32::from(end == tcp.sequence));
+    let begins_too_high = is_after(tcp.sequence, edge) && is_after(end, sender.end);
     if begins_too_high || !lags(sender, receiver, tcp.acknowledgement) {
         return Fit::Outside;
     }
@@ -398,64 +369,21 @@ fn fits(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> Fit {
     }
 }
 
-/// Whether `sender` may acknowledge the receiver's data up to `number`: nothing that was not sent, and no more than
-/// one window behind.
+/// Whether `sender` may acknowledge the receiver's data up to `number`: nothing that was not sent, and nothing so old
+/// that the receiver would not take it.
+///
+/// It takes what lies no more than one window (the largest that it was ever offered) below what it knows to be
+/// acknowledged (RFC 5961 section 5.2), and it has sent no more than one window above that: so two windows below what
+/// it has sent, wherever an acknowledgement got lost. One window alone would drop every acknowledgement that was
+/// overtaken by another while the window was full.
 fn lags(sender: Peer, receiver: Peer, number: u32) -> bool {
-    receiver.end.wrapping_sub(number) <= sender.window().max(ACK_LAG_MIN) + 1
+    // A window that nobody negotiated here is wide enough as it is.
+    let windows = if sender.has(Peer::PICKED_UP) { 1 } else { 2 };
+    receiver.end.wrapping_sub(number) <= (windows * sender.window()).max(ACK_LAG_MIN) + 1
 }
 
 fn is_old(sender: Peer, end: u32) -> bool {
     sender.end.wrapping_sub(end) <= OLD_DATA_MAX
-}
-
-/// RFC 5961 section 3.2: a reset counts at exactly the number that its receiver expects. One that is only inside the
-/// window is for the receiver to challenge; it passes and changes nothing here.
-fn reset(
-    peers: &mut [Peer; 2],
-    side: usize,
-    segment: &Segment,
-    state: State,
-    mode: TcpWindowMode,
-) -> Outcome {
-    let (sender, receiver) = (peers[side], peers[1 - side]);
-    let tcp = &segment.tcp;
-    let has_ack = segment.is(tcp_flags::ACK);
-    let answers_syn = has_ack
-        && (receiver.syn_acknowledged_by(tcp.acknowledgement)
-            || receiver.has(Peer::SYN_ACKNOWLEDGED) && tcp.acknowledgement == receiver.acknowledged);
-    if !sender.has(Peer::SYN) {
-        // The refusal of a SYN acknowledges it (RFC 9293 section 3.10.7.3); its own number may be 0.
-        if answers_syn {
-            peers[side].flags |= Peer::RESET;
-            return Outcome::Accept;
-        }
-        return Outcome::Drop(Reason::TcpOutOfWindow);
-    }
-    let acknowledges_sent =
-        !has_ack || !receiver.has(Peer::SYN) || lags(sender, receiver, tcp.acknowledgement);
-    let is_expected = tcp.sequence == sender.end
-        || tcp.sequence == sender.acknowledged && sender.has(Peer::SYN_ACKNOWLEDGED)
-        || tcp.sequence == sender.acknowledged.wrapping_add(1) && !sender.has(Peer::SYN_ACKNOWLEDGED);
-    let is_inside = !is_after(sender.acknowledged, tcp.sequence) && !is_after(tcp.sequence, sender.end_max);
-    let is_closing = (sender.flags | receiver.flags) & Peer::FIN != 0;
-    match state {
-        // What refuses a stale SYN/ACK carries that one's number.
-        State::SynSent | State::SynReceived if !is_expected && !answers_syn => Outcome::Pass,
-        // RFC 1337: nothing cuts the time to wait short.
-        State::TimeWait if is_inside => Outcome::Pass,
-        State::Reset if is_inside || is_expected => Outcome::Pass,
-        State::Reset => Outcome::Drop(Reason::TcpClosed),
-        _ if mode == TcpWindowMode::Off
-            || answers_syn && state == State::SynReceived
-            || acknowledges_sent && (is_expected || is_closing && is_inside && state != State::TimeWait) =>
-        {
-            peers[side].flags |= Peer::RESET;
-            Outcome::Accept
-        }
-        _ if is_inside => Outcome::Pass,
-        _ if mode == TcpWindowMode::Log => Outcome::Suspect,
-        _ => Outcome::Drop(Reason::TcpOutOfWindow),
-    }
 }
 
 /// Whether `a` is after `b` in sequence space (RFC 9293 section 3.4: arithmetic modulo 2^32).
@@ -465,22 +393,6 @@ fn is_after(a: u32, b: u32) -> bool {
 
 fn higher(a: u32, b: u32) -> u32 {
     if is_after(a, b) { a } else { b }
-}
-
-/// The window scale option of a TCP header's options, if there is one (RFC 7323 section 2.2).
-pub(crate) fn window_scale(mut options: &[u8]) -> Option<u8> {
-    const END: u8 = 0;
-    const NOP: u8 = 1;
-    const WINDOW_SCALE: u8 = 3;
-    while let Some((&kind, after)) = options.split_first() {
-        match kind {
-            END => return None,
-            NOP => options = after,
-            WINDOW_SCALE if after.first() == Some(&3) => return after.get(1).copied(),
-            _ => options = options.get(usize::from(*after.first()?).max(2)..)?,
-        }
-    }
-    None
 }
 
 #[cfg(test)]

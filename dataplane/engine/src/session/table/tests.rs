@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::packet::protocol;
 use crate::pipeline::{Config, Engine, Running};
-use crate::policy::{Policy, RuleNames, Ruleset};
+use crate::policy::{Policy, RuleNames, Ruleset, Timeouts};
 use crate::reason::Reason;
 use crate::record::Outbox;
 use crate::time::Instant;
@@ -36,6 +36,7 @@ enum Step {
     Add(u32, bool),
     Remove(u32, bool),
     Establish(u32, bool),
+    Reset(u32, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -43,11 +44,12 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Add(number, v6)),
         1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Remove(number, v6)),
         1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Establish(number, v6)),
+        1 => (0..60u32, any::<bool>()).prop_map(|(number, v6)| Step::Reset(number, v6)),
     ]
 }
 
 proptest! {
-    /// Against a map: the same sessions are found, and the oldest half-open one is the oldest.
+    /// Against a map: the same sessions are found, and the oldest half-open one, refused or not, is the oldest.
     #[test]
     fn agrees_with_a_map(steps in prop::collection::vec(step(), 1..300)) {
         let mut table = Table::new(3, 40, SECRET);
@@ -77,11 +79,22 @@ proptest! {
                     }
                 }
                 Step::Establish(number, v6) => {
-                    if let Some((id, state)) = model.get_mut(&(number, v6)) {
+                    if let Some((id, state)) = model.get_mut(&(number, v6))
+                        && *state != State::Reset
+                    {
                         half_open.retain(|waiting| *waiting != (number, v6));
                         *state = State::Established;
                         let slot = table.slot(*id).expect("it lives");
                         table.set_state(slot, State::Established);
+                    }
+                }
+                Step::Reset(number, v6) => {
+                    if let Some((id, state)) = model.get_mut(&(number, v6)) {
+                        let was_unanswered = half_open.contains(&(number, v6));
+                        *state = State::Reset;
+                        let slot = table.slot(*id).expect("it lives");
+                        table.set_state(slot, State::Reset);
+                        prop_assert_eq!(table.hot(slot).was_unanswered(), was_unanswered);
                     }
                 }
             }
@@ -198,4 +211,28 @@ fn nobody_is_evicted_for_a_key_without_a_place() {
     assert!(take(&mut engine, *other).is_some());
     assert_eq!((engine.counters.reason(Reason::EndEvicted).get(), engine.table.len()), (1, 16));
     assert_eq!(find(&engine.table, &key(crowd[0], false)), None, "the oldest");
+}
+
+/// Both are kept in the same words.
+#[test]
+fn questions_to_the_ends_and_a_syn_in_the_midst_leave_each_other_alone() {
+    let mut table = Table::new(0, 4, SECRET);
+    let slot = add(&mut table, &key(1, false), State::Established).expect("room");
+    let attempts = [
+        tcp::Attempt::from_words(u32::MAX, u32::MAX),
+        tcp::Attempt::from_words(7, 0),
+        tcp::Attempt::from_words(0, 0x0155_5555),
+    ];
+    assert_eq!((table.probes(slot), table.attempt(slot)), (0, None));
+    for round in 1..=u32::from(Timeouts::PROBE_RETRIES_MAX) {
+        let attempt = attempts.get(round as usize % 4).copied();
+        table.set_attempt(slot, attempt);
+        assert_eq!((table.probes(slot), table.attempt(slot)), (round - 1, attempt));
+        table.count_probe(slot);
+        assert_eq!((table.probes(slot), table.attempt(slot)), (round, attempt));
+    }
+    table.both(slot).0.settle();
+    assert_eq!(table.probes(slot), 0);
+    table.count_probe(slot);
+    assert_eq!(table.probes(slot), 1);
 }

@@ -1,0 +1,75 @@
+//! A TCP session whose end nobody saw here, and whose ends begin another on the same five-tuple.
+//!
+//! A SYN in the midst of a session moves nothing: it may be anybody's. When the other end has not forgotten the
+//! session it answers with a challenge ACK, the opener resets that (RFC 9293 section 3.5.1), and the session is over
+//! before the SYN comes again. When it has, it answers with a SYN/ACK, or a reset, that acknowledges exactly that SYN.
+
+use super::{State, tcp};
+use crate::helper::Stop;
+use crate::packet::{Facts, tcp_flags};
+use crate::pipeline::Engine;
+use crate::policy::Action;
+use crate::port::Port;
+use crate::reason::Reason;
+use crate::record::{Outbox, Verdict};
+use crate::time::Instant;
+
+impl Engine {
+    /// A segment that does not fit the session in `slot`: if it answers a SYN that came in the midst of it, the
+    /// session is over and another begins, where the rules still allow its opener to; or none, if it refuses it. No
+    /// helper follows that one: its SYN went by unread.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "the packet and all that is known of it")]
+    pub(crate) fn restart(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        slot: u32,
+        segment: &tcp::Segment,
+        out: &mut Outbox,
+    ) -> Option<Verdict> {
+        const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
+        const RST_ACK: u8 = tcp_flags::RST | tcp_flags::ACK;
+        let opener = self.table.hot(slot).from();
+        if facts.tcp.flags & tcp_flags::ACK == 0 || port == opener {
+            return None;
+        }
+        let attempt = self.table.attempt(slot)?;
+        match facts.tcp.flags & (SYN_ACK | RST_ACK) {
+            SYN_ACK => {}
+            RST_ACK => {
+                let session = Some(self.table.id(slot));
+                let (hot, cold) = self.table.both(slot);
+                if !tcp::refuse(attempt, &mut hot.peers, port.index(), segment) {
+                    return None;
+                }
+                cold.count(port, facts.wire_len);
+                self.touch(now, port, slot, State::Reset);
+                return Some(Verdict { reason: Reason::Session, rule: None, session });
+            }
+            _ => return None,
+        }
+        let peers = tcp::restart(attempt, port.index(), segment)?;
+        let query = self.original_query(&self.running.policy, slot);
+        let (action, rule) = self.ask_rules(&query);
+        if action != Action::Allow {
+            return None;
+        }
+        let key = self.table.key(slot);
+        let hashed = self.table.hash(&key);
+        self.end(now, slot, Reason::EndReopened, out);
+        let Some(slot) = self.open(now, opener, facts, head, &key, hashed, out) else {
+            return Some(Verdict { reason: Reason::TableFull, rule, session: None });
+        };
+        self.table.both(slot).0.peers = peers;
+        self.table.both(slot).1.rule = self.running.policy.key(rule);
+        if let Some(helper) = self.running.policy.helper_for(rule, &query) {
+            self.counters.helpers[helper.index()].stopped(Stop::Midstream).add(1);
+        }
+        self.enter(now, port, facts, head, slot, rule, query.from, out);
+        self.touch(now, port, slot, State::SynReceived);
+        Some(Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) })
+    }
+}

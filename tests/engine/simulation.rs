@@ -3,16 +3,16 @@
 //!
 //! A run follows from its seed alone, and a failure names it: `SEKISHO_SEED=... SEKISHO_STEPS=...` runs it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 
-use sekisho_engine::Engine;
 use sekisho_engine::policy::{OnExpiry, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
 use sekisho_engine::session::SessionView;
 use sekisho_engine::time::{Duration, Instant};
+use sekisho_engine::{Engine, Prospect};
 use sekisho_replay::simulation::{Decision, Happening, Simulation};
 use sekisho_tests::frames::{self, ACK, SYN};
 use sekisho_tests::traffic::{Happens, Seeded, Wire};
@@ -46,6 +46,11 @@ pub(super) struct World {
     cursors: Vec<u32>,
     /// When the policy in force came: older stamps may be of sessions that wait for its shorter timeouts.
     deployed: Instant,
+    /// What it was to mean to the sessions that lived then.
+    prospects: HashMap<u64, Prospect>,
+    /// Sessions that it ended, and that it let live on against its rules.
+    pub(super) ended_by_deploy: u64,
+    pub(super) outlived_deploy: u64,
 }
 
 impl World {
@@ -53,7 +58,17 @@ impl World {
         let simulation = Simulation::new(ruleset, NonZeroU8::new(workers).unwrap(), sessions_max, None);
         let deployed = simulation.now();
         let cursors = vec![0; usize::from(workers)];
-        Self { simulation, frames: 0, ends: 0, sent: BTreeMap::new(), cursors, deployed }
+        Self {
+            simulation,
+            frames: 0,
+            ends: 0,
+            sent: BTreeMap::new(),
+            cursors,
+            deployed,
+            prospects: HashMap::new(),
+            ended_by_deploy: 0,
+            outlived_deploy: 0,
+        }
     }
 
     /// Lets time pass; what happened meanwhile, as it can be compared.
@@ -69,10 +84,17 @@ impl World {
         assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
         told.push(format!("{decision:?}"));
         self.hear(told);
+        if decision.reason == Reason::Session
+            && let Some(prospect) = decision.session.and_then(|session| self.prospects.get(&session))
+        {
+            assert_ne!(*prospect, Prospect::Ends, "a dry run said that the deploy ends it: {decision:?}");
+            self.outlived_deploy += u64::from(*prospect == Prospect::Outlives);
+        }
         decision
     }
 
     pub(super) fn deploy(&mut self, ruleset: Ruleset) {
+        self.prospects = self.simulation.weigh(ruleset.clone());
         self.simulation.deploy(ruleset);
         self.deployed = self.simulation.now();
     }
@@ -83,6 +105,15 @@ impl World {
                 Happening::Ended { session, reason } => {
                     assert_eq!(reason.kind(), Kind::End);
                     self.ends += 1;
+                    if reason == Reason::EndPolicy {
+                        let prospect = self.prospects.get(&session);
+                        assert_eq!(
+                            prospect,
+                            Some(&Prospect::Ends),
+                            "no dry run foretold the end of {session}"
+                        );
+                        self.ended_by_deploy += 1;
+                    }
                     told.push(format!("{session} ends: {reason}"));
                 }
                 Happening::Sent(frame) => {
@@ -290,6 +321,7 @@ fn shards_agree_and_the_books_are_right_whatever_comes() {
     ];
     given(&worlds, &wanted);
     assert_eq!(worlds[0].simulation.count(Reason::EndEvicted), 0, "the table has room for all");
+    assert!(worlds[0].ended_by_deploy > 0 && worlds[0].outlived_deploy > 0, "deploys meet live sessions");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_engine::{Config, Engine, Event, Evidence, Outbox, OwnFrame, Running, Verdict, steer};
+use sekisho_engine::{Config, Engine, Event, Evidence, Outbox, OwnFrame, Prospect, Running, Verdict, steer};
 
 /// The engines' clock at the first frame: well after its epoch, so that nothing that looks back meets it.
 pub const START: Instant = Instant::from_secs(86_400);
@@ -205,6 +205,21 @@ impl Simulation {
         fired.sort_by(|a, b| rank(a).cmp(&rank(b)));
         self.happened.extend(fired.into_iter().flatten());
         true
+    }
+
+    /// What a deploy of the policy of `ruleset` would mean to the sessions that live now.
+    pub fn weigh(&mut self, ruleset: Ruleset) -> HashMap<SessionNumber, Prospect> {
+        let candidate = Policy::compile(self.policy.generation + 1, ruleset, &mut self.names);
+        let mut prospects = HashMap::new();
+        for engine in &self.engines {
+            let mut cursor = Some(0);
+            while let Some(from) = cursor {
+                cursor = engine.weigh(self.now, &candidate, from, u32::MAX, |session, prospect| {
+                    prospects.extend(self.numbers.get(&session.id).map(|number| (*number, prospect)));
+                });
+            }
+        }
+        prospects
     }
 
     /// Puts the policy of `ruleset` in force on all engines at once.

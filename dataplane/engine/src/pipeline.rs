@@ -383,6 +383,12 @@ impl Engine {
                     self.table.set_attempt(slot, tcp::Attempt::of(&segment));
                     None
                 }
+                tcp::Outcome::PassAnswer => {
+                    if let Some(verdict) = self.restart(now, port, facts, head, slot, &segment, out) {
+                        return verdict;
+                    }
+                    None
+                }
                 tcp::Outcome::Drop(reason) => {
                     let restarted = self.restart(now, port, facts, head, slot, &segment, out);
                     return restarted.unwrap_or(Verdict { reason, rule: None, session });

@@ -9,6 +9,7 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
 use crate::session::table::Hashed;
+use crate::session::tcp::is_midstream;
 use crate::session::tombstone::Plot;
 use crate::session::{State, TimeoutKey, sctp, tcp};
 use crate::steer;
@@ -221,9 +222,4 @@ fn cannot_open(facts: &Facts) -> Option<Reason> {
         _ if facts.is_icmp() && is_reply() => Some(Reason::IcmpNoSession),
         _ => None,
     }
-}
-
-/// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
-fn is_midstream(facts: &Facts) -> bool {
-    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
 }

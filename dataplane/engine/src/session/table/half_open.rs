@@ -56,7 +56,8 @@ impl Table {
         if self.hot[slot as usize].makes_room() {
             return;
         }
-        let (first, second) = attempt.map_or((0, NO_ATTEMPT), tcp::Attempt::words);
+        let words = attempt.map(|attempt| attempt.after(self.attempt(slot)).words());
+        let (first, second) = words.unwrap_or((0, NO_ATTEMPT));
         let links = &mut self.cold[slot as usize].half_open;
         let probes = links.next() & PROBES_MAX << PROBES_AT;
         *links = Links::between(first, second | probes);

@@ -75,6 +75,9 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Bits of its second word.
     pub(crate) const BITS: u32 = 26;
+    const WINDOW: u32 = 0x3ff;
+    const SCALE_AT: u32 = 10;
+    const DATA_AT: u32 = 14;
     const FAST_OPEN: u32 = 1 << 25;
 
     /// The attempt that `syn` makes; `None` when it carries more data than anybody sends in a SYN.
@@ -85,8 +88,18 @@ impl Attempt {
         }
         let scale = syn.options.scale.map_or(0, |scale| u32::from(scale.min(SCALE_MAX)) + 1);
         let fast_open = if syn.options.fast_open { Self::FAST_OPEN } else { 0 };
-        let packed = u32::from(tcp.window >> 6) | scale << 10 | tcp.data_len << 14 | fast_open;
+        let packed =
+            u32::from(tcp.window >> 6) | scale << Self::SCALE_AT | tcp.data_len << Self::DATA_AT | fast_open;
         Some(Self { sequence: tcp.sequence, packed })
+    }
+
+    /// The attempt that this SYN makes after `earlier`: if it is the same SYN again, either may have carried more.
+    pub(crate) fn after(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier.filter(|earlier| earlier.sequence == self.sequence) else { return self };
+        let larger = |field: u32| (self.packed & field).max(earlier.packed & field);
+        let (scale, data) = (0xf << Self::SCALE_AT, DATA_MAX << Self::DATA_AT);
+        let packed = larger(Self::FAST_OPEN) | larger(data) | larger(scale) | larger(Self::WINDOW);
+        Self { sequence: self.sequence, packed }
     }
 
     /// Its two words.
@@ -102,10 +115,11 @@ impl Attempt {
     /// The side that made it.
     fn peer(self) -> Peer {
         let first = self.sequence.wrapping_add(1);
-        let (data_len, scale) = (self.packed >> 14 & DATA_MAX, self.packed >> 10 & 0xf);
+        let (data_len, scale) =
+            (self.packed >> Self::DATA_AT & DATA_MAX, self.packed >> Self::SCALE_AT & 0xf);
         let end = first.wrapping_add(data_len);
         // Rounded up: who answers sends no more than was offered.
-        let window = (self.packed & 0x3ff) << 6 | 0x3f;
+        let window = (self.packed & Self::WINDOW) << 6 | 0x3f;
         let shift = u8::try_from(scale.saturating_sub(1)).unwrap_or(0);
         let is_fast_open = data_len > 0 || self.packed & Self::FAST_OPEN != 0;
         let mut peer = Peer {
@@ -135,7 +149,24 @@ pub(crate) fn refuse(attempt: Attempt, peers: &mut [Peer; 2], side: usize, reset
 
 /// The two sides of the session that begins when `syn_ack`, arriving on the port of index `side`, answers `attempt`;
 /// `None` when it does not.
-pub(crate) fn restart(attempt: Attempt, side: usize, syn_ack: &Segment) -> Option<[Peer; 2]> {
+///
+/// Both may be late duplicates of what began the session in whose midst they come, whose sides are `old`. Its first
+/// numbers are not kept, but they lie no further below what was acknowledged than the `bytes` that each side was seen
+/// to send, its SYN aside. That a session of its own has both its numbers there is one chance in (2^32 / `bytes`)^2.
+pub(crate) fn restart(
+    attempt: Attempt,
+    side: usize,
+    syn_ack: &Segment,
+    old: &[Peer; 2],
+    bytes: [u64; 2],
+) -> Option<[Peer; 2]> {
+    let may_be_first = |side: usize, number: u32| {
+        let seen = bytes[side] + u64::from(DATA_MAX) + 1;
+        u64::from(old[side].acknowledged.wrapping_sub(number)) <= seen
+    };
+    if may_be_first(1 - side, attempt.sequence) && may_be_first(side, syn_ack.tcp.sequence) {
+        return None;
+    }
     let mut peers = [Peer::default(); 2];
     peers[1 - side] = attempt.peer();
     if !peers[1 - side].syn_acknowledged_by(syn_ack.tcp.acknowledgement) {
@@ -264,8 +295,9 @@ pub(super) fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, sta
             answer(peers, side, segment);
             Outcome::Accept
         }
-        // Retransmitted because the ACK that ends the handshake got lost behind us.
-        _ if is_retransmission => Outcome::Pass,
+        // Retransmitted because the ACK that ends the handshake got lost behind us; or the answer to a SYN that begins
+        // anew, whose number happens to lie below the old ones.
+        _ if is_retransmission => Outcome::PassAnswer,
         State::Reset => Outcome::Drop(Reason::TcpClosed),
         _ => Outcome::Drop(Reason::TcpState),
     }

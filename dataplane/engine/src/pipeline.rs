@@ -23,6 +23,7 @@ use crate::respond;
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
 use crate::session::table::{Hashed, Table};
+use crate::session::tcp::is_midstream;
 use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, kin, query, sctp, tcp};
@@ -349,6 +350,12 @@ impl Engine {
                 }
                 tcp::Outcome::PassAttempt => {
                     self.table.set_attempt(slot, tcp::Attempt::of(&segment));
+                    None
+                }
+                tcp::Outcome::PassAnswer => {
+                    if let Some(verdict) = self.restart(now, port, facts, head, slot, &segment, out) {
+                        return verdict;
+                    }
                     None
                 }
                 tcp::Outcome::Drop(reason) => {
@@ -686,11 +693,6 @@ fn cannot_open(facts: &Facts) -> Option<Reason> {
         _ if facts.is_icmp() && is_reply() => Some(Reason::IcmpNoSession),
         _ => None,
     }
-}
-
-/// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
-fn is_midstream(facts: &Facts) -> bool {
-    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ impl Engine {
             }
             _ => return None,
         }
-        let peers = tcp::restart(attempt, port.index(), segment)?;
+        let (old, bytes) = (self.table.hot(slot).peers, self.table.cold(slot).bytes());
+        let peers = tcp::restart(attempt, port.index(), segment, &old, bytes)?;
         let query = self.original_query(slot);
         let (action, rule) = self.ask_rules(&query);
         if action != Action::Allow {

@@ -485,7 +485,7 @@ impl Table {
         if self.hot[slot as usize].makes_room() {
             return;
         }
-        let words = attempt.map(tcp::Attempt::words);
+        let words = attempt.map(|attempt| attempt.after(self.attempt(slot)).words());
         self.cold[slot as usize].half_open =
             words.map_or_else(Links::default, |(first, second)| Links::between(first, second));
     }

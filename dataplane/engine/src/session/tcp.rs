@@ -14,7 +14,7 @@ mod options;
 mod reset;
 
 use super::State;
-use crate::packet::{Facts, Tcp, tcp_flags};
+use crate::packet::{Facts, Tcp, protocol, tcp_flags};
 use crate::policy::TcpWindowMode;
 use crate::reason::Reason;
 
@@ -131,6 +131,11 @@ impl Segment {
     }
 }
 
+/// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
+pub(crate) fn is_midstream(facts: &Facts) -> bool {
+    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
+}
+
 /// What becomes of a segment of a live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -140,6 +145,8 @@ pub(crate) enum Outcome {
     Pass,
     /// The same, and remember it: the session's opener may have begun anew, and the answer will tell ([`Attempt`]).
     PassAttempt,
+    /// The same, but if it answers an attempt, another session begins.
+    PassAnswer,
     /// It would be dropped, but the policy says `tcp_window: log`.
     Suspect,
     /// Drop it.

@@ -87,6 +87,17 @@ impl Attempt {
         Some(Self { sequence: tcp.sequence, packed })
     }
 
+    /// The attempt that this SYN makes after `earlier`: if it is the same SYN again, either may have carried more.
+    pub(crate) fn after(self, earlier: Option<Self>) -> Self {
+        const DATA: u32 = DATA_MAX << 19;
+        const SCALE: u32 = 0xf << 15;
+        const WINDOW: u32 = 0x7fff;
+        let Some(earlier) = earlier.filter(|earlier| earlier.sequence == self.sequence) else { return self };
+        let larger = |field: u32| (self.packed & field).max(earlier.packed & field);
+        let packed = larger(Self::FAST_OPEN) | larger(DATA) | larger(SCALE) | larger(WINDOW);
+        Self { sequence: self.sequence, packed }
+    }
+
     /// Its two words.
     pub(crate) const fn words(self) -> (u32, u32) {
         (self.sequence, self.packed)
@@ -132,7 +143,24 @@ pub(crate) fn refuse(attempt: Attempt, peers: &mut [Peer; 2], side: usize, reset
 
 /// The two sides of the session that begins when `syn_ack`, arriving on the port of index `side`, answers `attempt`;
 /// `None` when it does not.
-pub(crate) fn restart(attempt: Attempt, side: usize, syn_ack: &Segment) -> Option<[Peer; 2]> {
+///
+/// Both may be late duplicates of what began the session in whose midst they come, whose sides are `old`. Its first
+/// numbers are not kept, but they lie no further below what was acknowledged than the `bytes` that each side was seen
+/// to send, its SYN aside. That a session of its own has both its numbers there is one chance in (2^32 / `bytes`)^2.
+pub(crate) fn restart(
+    attempt: Attempt,
+    side: usize,
+    syn_ack: &Segment,
+    old: &[Peer; 2],
+    bytes: [u64; 2],
+) -> Option<[Peer; 2]> {
+    let may_be_first = |side: usize, number: u32| {
+        let seen = bytes[side] + u64::from(DATA_MAX) + 1;
+        u64::from(old[side].acknowledged.wrapping_sub(number)) <= seen
+    };
+    if may_be_first(1 - side, attempt.sequence) && may_be_first(side, syn_ack.tcp.sequence) {
+        return None;
+    }
     let mut peers = [Peer::default(); 2];
     peers[1 - side] = attempt.peer();
     if !peers[1 - side].syn_acknowledged_by(syn_ack.tcp.acknowledgement) {
@@ -261,8 +289,9 @@ pub(super) fn syn_ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, sta
             answer(peers, side, segment);
             Outcome::Accept
         }
-        // Retransmitted because the ACK that ends the handshake got lost behind us.
-        _ if is_retransmission => Outcome::Pass,
+        // Retransmitted because the ACK that ends the handshake got lost behind us; or the answer to a SYN that begins
+        // anew, whose number happens to lie below the old ones.
+        _ if is_retransmission => Outcome::PassAnswer,
         State::Reset => Outcome::Drop(Reason::TcpClosed),
         _ => Outcome::Drop(Reason::TcpState),
     }

@@ -133,7 +133,7 @@ fn syn_and_syn_ack_may_be_repeated() {
     assert_eq!(wire.send(CLIENT, SYN, 100, 0, 0), Outcome::Pass);
     assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Accept);
     let mut wire = Wire::established();
-    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Pass, "the ACK got lost behind us");
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::PassAnswer, "the ACK got lost behind us");
     assert_eq!(wire.send(CLIENT, ACK, 101, 501, 0), Outcome::Accept);
     assert_eq!(wire.state(), State::Established);
 }
@@ -179,7 +179,7 @@ fn a_syn_ack_of_another_number_replaces_one_that_nobody_acknowledged() {
     assert_eq!(wire.send(SERVER, SYN | ACK, 9_000, 101, 0), Outcome::Accept);
     assert_eq!(wire.send(CLIENT, ACK, 101, 9_001, 0), Outcome::Accept);
     assert_eq!(wire.send(SERVER, ACK, 9_001, 101, 100), Outcome::Accept);
-    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::Pass, "the first, late");
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::PassAnswer, "the first, late");
     assert_eq!(wire.state(), State::Established);
 }
 
@@ -196,6 +196,38 @@ fn a_repeated_syn_may_carry_more() {
     assert_eq!(wire.send(SERVER, ACK, 501, 151, 1_000), Outcome::Accept, "a fast open");
     assert_eq!(wire.send(CLIENT, ACK, 151, 1_501, 0), Outcome::Accept);
     assert_eq!(wire.send(SERVER, ACK, 1_501 + 1_000_000, 151, 10), Outcome::Accept, "10,000 << 7");
+}
+
+/// Found by random conversations: the second copy of a SYN that begins anew came without the data of the first, and the
+/// answer acknowledged it.
+#[test]
+fn an_attempt_keeps_the_most_of_its_copies() {
+    let with_data = Attempt::of(&segment(SYN, 7_000, 0, 300)).unwrap();
+    let without = Attempt::of(&segment(SYN, 7_000, 0, 0)).unwrap();
+    assert_eq!(without.after(Some(with_data)), with_data);
+    assert_eq!(with_data.after(Some(without)), with_data);
+    assert_eq!(without.after(None), without);
+    let other = Attempt::of(&segment(SYN, 9_000, 0, 0)).unwrap();
+    assert_eq!(other.after(Some(with_data)), other, "another number, another attempt");
+}
+
+/// Found by random conversations: a SYN/ACK whose number lies below those of the session in whose midst it comes was taken
+/// for the one that began it, and one that began it, late as the SYN before it, for the answer to another.
+#[test]
+fn an_answer_is_told_from_what_began_the_session() {
+    let mut wire = Wire::time_wait();
+    assert_eq!(wire.send(CLIENT, SYN, 100, 0, 0), Outcome::PassAttempt);
+    assert_eq!(wire.send(SERVER, SYN | ACK, 500, 101, 0), Outcome::PassAnswer);
+    let first = Attempt::of(&segment(SYN, 100, 0, 0)).unwrap();
+    assert_eq!(restart(first, SERVER, &segment(SYN | ACK, 500, 101, 0), &wire.0, [60, 60]), None);
+    let (syn, below) = (0u32.wrapping_sub(90_000), 0u32.wrapping_sub(70_000));
+    assert_eq!(wire.send(CLIENT, SYN, syn, 0, 0), Outcome::PassAttempt);
+    assert_eq!(wire.send(SERVER, SYN | ACK, below, syn + 1, 0), Outcome::Drop(Reason::TcpState));
+    let answer = segment(SYN | ACK, below, 91, 0);
+    let attempt = Attempt::of(&segment(SYN, 90, 0, 0)).unwrap();
+    assert_eq!(wire.send(SERVER, SYN | ACK, below, 91, 0), Outcome::PassAnswer);
+    let restarted = restart(attempt, SERVER, &answer, &wire.0, [60, 60]).expect("it is the answer");
+    assert_eq!(state_of(&restarted), State::SynReceived);
 }
 
 /// The acknowledgement that was overtaken while the window was full.

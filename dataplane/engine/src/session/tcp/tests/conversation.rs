@@ -25,6 +25,17 @@ struct Leg {
     jitter: u64,
 }
 
+impl Leg {
+    fn any(dice: &mut Dice) -> Self {
+        Self {
+            loss_percent: [0, 1, 10, 30][dice.below(4) as usize],
+            again_percent: [0, 0, 5, 20][dice.below(4) as usize],
+            delay: dice.below(40),
+            jitter: [1, 1, 10, 400][dice.below(4) as usize],
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Told {
     passed: u64,
@@ -46,9 +57,15 @@ struct Conversation {
     packets: Vec<Packet>,
     opener: usize,
     has_reopened: bool,
+    /// As the table counts them.
+    bytes: [u64; 2],
     /// As the table has it: reset before its opener was answered.
     was_unanswered: bool,
-    attempt: Option<Attempt>,
+    attempt: Option<(Attempt, Packet)>,
+    /// Both ends are through with the first session, and begin another on its five-tuple.
+    has_begun_anew: bool,
+    /// When the weather clears up.
+    clear_from: u64,
     peers: Option<[Peer; 2]>,
     reference: Reference,
     told: Told,
@@ -101,13 +118,7 @@ impl Conversation {
         for (end, room) in ends.iter_mut().zip([rooms[1], rooms[0]]) {
             end.manner.total = end.manner.total.min(100 * room);
         }
-        let leg = |dice: &mut Dice| Leg {
-            loss_percent: [0, 1, 10, 30][dice.below(4) as usize],
-            again_percent: [0, 0, 5, 20][dice.below(4) as usize],
-            delay: dice.below(40),
-            jitter: [1, 1, 10, 400][dice.below(4) as usize],
-        };
-        let legs = [0, 1].map(|_| [leg(&mut dice), leg(&mut dice)]);
+        let legs = [0, 1].map(|_| [Leg::any(&mut dice), Leg::any(&mut dice)]);
         Self {
             seed,
             dice,
@@ -117,8 +128,11 @@ impl Conversation {
             packets: Vec::new(),
             opener: 0,
             has_reopened: false,
+            bytes: [0; 2],
             was_unanswered: false,
             attempt: None,
+            has_begun_anew: false,
+            clear_from: TICKS_MAX / 40,
             peers: None,
             reference: Reference::default(),
             told: Told::default(),
@@ -158,13 +172,18 @@ impl Conversation {
                     }
                 }
             }
-            if self.now > TICKS_MAX / 40 {
+            if self.now > self.clear_from {
                 // The weather clears up, and both ends come to their end.
                 self.legs = [[Leg { loss_percent: 0, again_percent: 0, delay: 2, jitter: 1 }; 2]; 2];
             }
             let is_over = self.ends.iter().all(Endpoint::is_quiet);
             if is_over && self.flying.is_empty() && (self.peers.is_none() || !self.dice.once_in(8)) {
-                break;
+                let waits = self.peers.is_some_and(|peers| state_of(&peers) == State::TimeWait);
+                if !waits || self.has_begun_anew || !self.dice.once_in(4) {
+                    break;
+                }
+                self.end();
+                self.begin_anew();
             }
             let side = self.dice.below(2) as usize;
             if let Some(packet) = self.ends[side].act(&mut self.dice) {
@@ -175,6 +194,35 @@ impl Conversation {
         self.told
     }
 
+    /// The time to wait is over for both ends, and not for the firewall: the same opener opens again, with any number.
+    fn begin_anew(&mut self) {
+        let dice = &mut self.dice;
+        let fast_open = if dice.once_in(5) { 1 + dice.below(1_400) } else { 0 };
+        let aborts = dice.once_in(6);
+        let before = self.ends.each_ref().map(|end| end.isn);
+        let above = self.ends.each_ref().map(|end| end.isn.wrapping_add(end.next as u32));
+        let rooms = [0, 1].map(|_| manner(dice, fast_open, aborts));
+        let [room, other_room] = rooms.each_ref().map(|manner| manner.buffer);
+        let mut side = 0;
+        self.ends = rooms.map(|mut manner| {
+            manner.total = manner.total.min(100 * if side == 0 { other_room } else { room });
+            // The one that answers does not fall back into its old numbers (RFC 6528 section 3).
+            let isn = match (dice.below(3), side == self.opener) {
+                (0, true) => isn(dice, manner.total),
+                (0, false) => dice.roll() as u32,
+                (1, true) => above[side].wrapping_sub(dice.below(100_000) as u32),
+                _ => above[side].wrapping_add(dice.below(100_000) as u32),
+            };
+            // The same number twice would be the same SYN.
+            let isn = isn.wrapping_add(u32::from(isn == before[side]));
+            side += 1;
+            Endpoint::new(isn, manner, side - 1 != self.opener)
+        });
+        self.legs = [0, 1].map(|_| [Leg::any(dice), Leg::any(dice)]);
+        self.clear_from = self.now + TICKS_MAX / 40;
+        self.has_begun_anew = true;
+    }
+
     /// A packet comes to the firewall.
     fn pass(&mut self, side: usize, packet: Packet) {
         let is_first = packet.segment.is(SYN) && !packet.segment.is(ACK);
@@ -183,6 +231,7 @@ impl Conversation {
             assert!(is_first, "seed {}: {packet:?}", self.seed);
             (self.opener, self.peers) = (side, Some(open(side, &packet.segment)));
             self.reference.record(side, &packet);
+            self.bytes[side] += 40 + u64::from(packet.segment.tcp.data_len);
             self.send(side, true, packet);
             return;
         };
@@ -193,12 +242,15 @@ impl Conversation {
         self.was_unanswered = state == State::Reset && (self.was_unanswered || was == State::SynSent);
         match outcome {
             Outcome::Accept => self.reference.record(side, &packet),
-            Outcome::Pass => {}
+            Outcome::PassAnswer if self.answers_attempt(side, &packet) => return,
+            Outcome::Pass | Outcome::PassAnswer => {}
             Outcome::PassAttempt if self.was_unanswered => self.reopen(side, &packet),
-            Outcome::PassAttempt => self.attempt = Attempt::of(&packet.segment),
-            Outcome::Drop(_) if self.answers_attempt(side, &packet.segment) => return,
+            Outcome::PassAttempt => {
+                self.remember_attempt(packet.clone());
+            }
+            Outcome::Drop(_) if self.answers_attempt(side, &packet) => return,
             // An end that does not know yet that it was refused tries again.
-            Outcome::Reopen if was == State::Reset => self.reopen(side, &packet),
+            Outcome::Reopen if was == State::Reset || self.has_begun_anew => self.reopen(side, &packet),
             outcome => {
                 // What an end's own reset has overtaken is lost with it.
                 let was_reset = self.has_reopened || was == State::Reset;
@@ -215,6 +267,7 @@ impl Conversation {
             }
         }
         self.told.passed += 1;
+        self.bytes[side] += 40 + u64::from(packet.segment.tcp.data_len);
         self.send(side, true, packet);
         if self.dice.once_in(4) {
             self.invent();
@@ -226,27 +279,50 @@ impl Conversation {
         (self.opener, self.peers) = (side, Some(open(side, &packet.segment)));
         (self.reference, self.has_reopened, self.was_unanswered) = (Reference::default(), true, false);
         self.reference.record(side, packet);
+        self.bytes = [0; 2];
+    }
+
+    /// As the table has it; the packet is one that carries the most of each.
+    fn remember_attempt(&mut self, mut packet: Packet) {
+        let earlier = self.attempt.take();
+        self.attempt = Attempt::of(&packet.segment).map(|attempt| {
+            let attempt = attempt.after(earlier.as_ref().map(|(earlier, _)| *earlier));
+            let syn = &mut packet.segment.tcp;
+            if let Some((_, before)) = earlier
+                && before.segment.tcp.sequence == syn.sequence
+            {
+                syn.data_len = syn.data_len.max(before.segment.tcp.data_len);
+                syn.window = syn.window.max(before.segment.tcp.window);
+            }
+            // Its window is kept to two bytes.
+            packet.segment.tcp.window |= 1;
+            (attempt, packet)
+        });
     }
 
     /// As the engine has it: the answer to a SYN that came in the midst begins another session, or ends this one.
-    fn answers_attempt(&mut self, side: usize, segment: &Segment) -> bool {
-        let (Some(attempt), Some(peers)) = (self.attempt, &mut self.peers) else { return false };
+    fn answers_attempt(&mut self, side: usize, packet: &Packet) -> bool {
+        let (Some((attempt, syn)), Some(peers)) = (&self.attempt, &mut self.peers) else { return false };
+        let segment = &packet.segment;
         if side == self.opener || !segment.is(ACK) {
             return false;
         }
         let answered = match (segment.is(SYN), segment.is(RST)) {
-            (true, false) => match restart(attempt, side, segment) {
+            (true, false) => match restart(*attempt, side, segment, peers, self.bytes) {
                 Some(restarted) => {
                     (*peers, self.reference, self.has_reopened) = (restarted, Reference::default(), true);
+                    self.reference.record(self.opener, syn);
+                    self.reference.record(side, packet);
+                    (self.attempt, self.bytes) = (None, [0; 2]);
                     true
                 }
                 None => false,
             },
-            (false, true) => refuse(attempt, peers, side, segment),
+            (false, true) => refuse(*attempt, peers, side, segment),
             _ => false,
         };
         if answered {
-            self.send(side, true, Packet { segment: *segment, sack: Vec::new() });
+            self.send(side, true, packet.clone());
         }
         answered
     }

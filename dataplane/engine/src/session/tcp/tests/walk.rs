@@ -132,7 +132,7 @@ fn every_state_and_flag_is_walked() {
                         wire.send(side, flags, sequence + above, acknowledgement + too_high, data_len);
                     let became = match outcome {
                         Outcome::Accept => 'A',
-                        Outcome::Pass | Outcome::PassAttempt => 'p',
+                        Outcome::Pass | Outcome::PassAttempt | Outcome::PassAnswer => 'p',
                         Outcome::Reopen => 'R',
                         Outcome::Drop(_) => 'd',
                         Outcome::Suspect => '?',

@@ -199,6 +199,7 @@ impl Conversation {
         let dice = &mut self.dice;
         let fast_open = if dice.once_in(5) { 1 + dice.below(1_400) } else { 0 };
         let aborts = dice.once_in(6);
+        let before = self.ends.each_ref().map(|end| end.isn);
         let above = self.ends.each_ref().map(|end| end.isn.wrapping_add(end.next as u32));
         let rooms = [0, 1].map(|_| manner(dice, fast_open, aborts));
         let [room, other_room] = rooms.each_ref().map(|manner| manner.buffer);
@@ -212,6 +213,8 @@ impl Conversation {
                 (1, true) => above[side].wrapping_sub(dice.below(100_000) as u32),
                 _ => above[side].wrapping_add(dice.below(100_000) as u32),
             };
+            // The same number twice would be the same SYN.
+            let isn = isn.wrapping_add(u32::from(isn == before[side]));
             side += 1;
             Endpoint::new(isn, manner, side - 1 != self.opener)
         });

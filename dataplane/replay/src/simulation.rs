@@ -169,7 +169,7 @@ impl Simulation {
     pub fn expired(&self, helper: Helper) -> u64 {
         let counters: Vec<_> = self.engines.iter().map(Engine::counters).collect();
         let of_all = counters.iter().map(|counters| &counters.helpers[helper.index()]);
-        HelperCounts::expired(of_all, self.expectations.open(self.now)[helper.index()])
+        HelperCounts::expired(of_all, || self.expectations.open(self.now)[helper.index()])
     }
 
     /// Packets that each rule decided, under all policies so far, in no order.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use sekisho_api as api;
 use sekisho_engine::Event;
+use sekisho_engine::helper::Helper;
 
 use crate::output::counted;
 use crate::run::asymmetric;
@@ -42,6 +43,8 @@ pub(crate) struct Control {
     pub(crate) drops: RefCell<DropRing>,
     /// Prefixes with much one-sided traffic, when they were counted last.
     pub(crate) asymmetric_prefixes: Cell<usize>,
+    /// Expectations of each helper that expired, as they were told last: they follow from counts of several threads.
+    pub(crate) expectations_expired: [Cell<u64>; Helper::ALL.len()],
     pub(crate) keys: Keys,
     /// The last that workers were offered: none is offered twice, though a worker did not take it.
     generation: Cell<u32>,
@@ -80,6 +83,7 @@ impl Control {
             log,
             drops: RefCell::new(DropRing::new(api::DROPS_MAX as usize)),
             asymmetric_prefixes: Cell::new(0),
+            expectations_expired: Default::default(),
             keys,
             generation,
             deploying: tokio::sync::Mutex::new(()),

@@ -24,9 +24,12 @@ impl Figures<'_> {
         self.of_workers().map(of).sum()
     }
 
-    /// Expectations whose connection did not come in time.
+    /// Expectations whose connection did not come in time. Never less than what was told before.
     pub(crate) fn expired(&self) -> u64 {
-        HelperCounts::expired(self.of_workers(), self.open)
+        let open = || self.control.fleet.expectations.open(self.control.engine_now())[self.helper.index()];
+        let told = &self.control.expectations_expired[self.helper.index()];
+        told.set(told.get().max(HelperCounts::expired(self.of_workers(), open)));
+        told.get()
     }
 
     fn of_workers(&self) -> impl Iterator<Item = &HelperCounts> + Clone {

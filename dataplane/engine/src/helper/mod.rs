@@ -158,12 +158,12 @@ impl HelperCounts {
     }
 
     /// Expectations whose connection did not come in time, by what all engines that share a table count of a helper, and
-    /// how many of its expectations are open there.
-    pub fn expired<'c>(of_all: impl Iterator<Item = &'c Self> + Clone, open: u64) -> u64 {
-        let over: u64 = of_all.clone().map(|counts| counts.used.get() + counts.withdrawn.get()).sum();
-        let opened: u64 = of_all.map(|counts| counts.opened.get()).sum();
-        // What is counted between the two must not make it less than nothing.
-        opened.saturating_sub(over + open)
+    /// how many of its expectations are `open` there, which is asked last: while engines run, it tells too few rather
+    /// than too many.
+    pub fn expired<'c>(of_all: impl Iterator<Item = &'c Self> + Clone, open: impl FnOnce() -> u64) -> u64 {
+        let opened: u64 = of_all.clone().map(|counts| counts.opened.get()).sum();
+        let over: u64 = of_all.map(|counts| counts.used.get() + counts.withdrawn.get()).sum();
+        opened.saturating_sub(over + open())
     }
 
     /// Announcements that opened nothing, for this cause.

@@ -113,8 +113,9 @@ impl Engine {
         hot.mark = Mark::expected(helper);
         // By name, though the policy in force may have no such rule any more.
         cold.rule = expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule)));
-        self.expectations.use_up(expected.claim);
+        // Counted first, lest it passes for expired meanwhile.
         self.counters.helpers[helper.index()].used.add(1);
+        self.expectations.use_up(expected.claim);
     }
 
     /// The control session that announced the session in `slot`.

@@ -3,11 +3,13 @@
 //!
 //! A run follows from its seed alone, and a failure names it: `SEKISHO_SEED=... SEKISHO_STEPS=...` runs it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 
 use sekisho_engine::Engine;
+use sekisho_engine::counters::{Count, Counters};
+use sekisho_engine::fragment::{DATAGRAMS_MAX, FRAMES_MAX};
 use sekisho_engine::policy::{OnExpiry, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
@@ -40,6 +42,8 @@ enum Weather {
 struct World {
     simulation: Simulation,
     frames: u64,
+    /// Fragments that wait for the rest, by number.
+    held: BTreeSet<u64>,
     ends: u64,
     sent: BTreeMap<Reason, u64>,
     /// Where the look at each engine's table goes on.
@@ -53,7 +57,15 @@ impl World {
         let simulation = Simulation::new(ruleset, NonZeroU8::new(workers).unwrap(), sessions_max);
         let deployed = simulation.now();
         let cursors = vec![0; usize::from(workers)];
-        Self { simulation, frames: 0, ends: 0, sent: BTreeMap::new(), cursors, deployed }
+        Self {
+            simulation,
+            frames: 0,
+            held: BTreeSet::new(),
+            ends: 0,
+            sent: BTreeMap::new(),
+            cursors,
+            deployed,
+        }
     }
 
     /// Lets time pass; what happened meanwhile, as it can be compared.
@@ -64,10 +76,14 @@ impl World {
     }
 
     fn frame(&mut self, port: Port, frame: &[u8], told: &mut Vec<String>) {
-        let decision = self.simulation.inspect(port, frame, frame.len());
+        let decision = self.simulation.inspect(self.frames, port, frame, frame.len());
         self.frames += 1;
-        assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
-        told.push(format!("{decision:?}"));
+        if let Some(decision) = decision {
+            assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
+            told.push(format!("{decision:?}"));
+        } else {
+            assert!(self.held.insert(self.frames - 1));
+        }
         self.hear(told);
     }
 
@@ -79,6 +95,11 @@ impl World {
     fn hear(&mut self, told: &mut Vec<String>) {
         for happening in self.simulation.happened() {
             match happening {
+                Happening::Settled { frame, decision } => {
+                    assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
+                    assert!(self.held.remove(&frame), "frame {frame} was held, and is let go once");
+                    told.push(format!("frame {frame}: {decision:?}"));
+                }
                 Happening::Ended { session, reason } => {
                     assert_eq!(reason.kind(), Kind::End);
                     self.ends += 1;
@@ -95,6 +116,7 @@ impl World {
 
     /// What must hold after every step.
     fn check(&mut self) {
+        self.check_fragments();
         for (at, cursor) in self.cursors.iter_mut().enumerate() {
             let engine = &self.simulation.engines()[at];
             let held = u64::from(engine.table().len());
@@ -108,13 +130,26 @@ impl World {
         }
     }
 
+    /// What the engines count as held is what was held and not let go, and within bounds.
+    fn check_fragments(&self) {
+        let sum = |of: fn(&Counters) -> &Count| -> u64 {
+            self.simulation.engines().iter().map(|engine| of(&engine.counters()).get()).sum()
+        };
+        let held = sum(|counters| &counters.fragments_held);
+        assert_eq!((held, self.simulation.held()), (self.held.len() as u64, self.held.len()));
+        assert_eq!(held == 0, sum(|counters| &counters.fragment_bytes) == 0);
+        assert!(held <= FRAMES_MAX as u64);
+        assert!(sum(|counters| &counters.datagrams) <= DATAGRAMS_MAX as u64);
+    }
+
     /// What must hold, and takes longer to see.
     fn audit(&self) {
         let counted = |kinds: &[Kind]| -> u64 {
             let of_kind = Reason::ALL.iter().filter(|reason| kinds.contains(&reason.kind()));
             of_kind.map(|reason| self.simulation.count(*reason)).sum()
         };
-        assert_eq!(counted(&[Kind::Forward, Kind::Drop]), self.frames, "every frame has one reason");
+        let held = self.held.len() as u64;
+        assert_eq!(counted(&[Kind::Forward, Kind::Drop]) + held, self.frames, "every frame has one reason");
         assert_eq!(counted(&[Kind::End]), self.ends, "every end is reported and counted");
         assert_eq!(counted(&[Kind::Send]), self.sent.values().sum::<u64>());
         for (reason, count) in &self.sent {
@@ -237,6 +272,7 @@ fn simulate(seed: u64, steps: u64, workers: &[u8], sessions_max: u32, agree: boo
         world.pass(now, &mut Vec::new());
         world.audit();
         assert_eq!(world.simulation.sessions_live(), 0, "seed {seed}");
+        assert_eq!(world.simulation.held(), 0, "seed {seed}");
     }
     worlds
 }
@@ -286,6 +322,8 @@ fn shards_agree_and_the_books_are_right_whatever_comes() {
         Reason::EndUnanswered,
         Reason::SendProbe,
         Reason::SendExpiryReset,
+        Reason::FragmentOverlap,
+        Reason::FragmentIncomplete,
     ];
     given(&worlds, &wanted);
     assert_eq!(worlds[0].simulation.count(Reason::EndEvicted), 0, "the table has room for all");

@@ -6,6 +6,7 @@ mod builders;
 mod checksums;
 mod deploy;
 mod expiry;
+mod fragments;
 mod ftp;
 mod icmp_errors;
 mod link;

@@ -20,6 +20,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
 
+    /// Writes a gauge; only the owning worker may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// Takes away, for gauges; only the owning worker may.
     pub fn sub(&self, less: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_sub(less), Relaxed);
@@ -88,6 +93,12 @@ pub struct Counters {
     pub helpers: [HelperCounts; Helper::ALL.len()],
     /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
     pub suspicious: [Count; Port::ALL.len()],
+    /// Datagrams of which not all fragments have come, those of which nothing passes among them.
+    pub datagrams: Count,
+    /// Fragments that are held until their datagram is whole.
+    pub fragments_held: Count,
+    /// Bytes of their frames.
+    pub fragment_bytes: Count,
 }
 
 impl Default for Counters {
@@ -98,6 +109,9 @@ impl Default for Counters {
             opened: Count::default(),
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
+            datagrams: Count::default(),
+            fragments_held: Count::default(),
+            fragment_bytes: Count::default(),
         }
     }
 }

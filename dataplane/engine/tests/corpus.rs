@@ -33,6 +33,13 @@ fn inspection() {
 }
 
 #[test]
+fn fragments() {
+    let mut whole = 0;
+    each("fragments", |data| whole += targets::fragments(data));
+    assert!(whole >= 10, "datagrams of the corpus pass: {whole}");
+}
+
+#[test]
 fn helpers() {
     let mut opened = 0;
     each("helpers", |data| opened += targets::helpers(data));

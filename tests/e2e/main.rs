@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod checksums;
 mod deploy;
+mod fragments;
 mod helpers;
 mod lab;
 mod leftovers;

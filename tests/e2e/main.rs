@@ -8,6 +8,7 @@ use std::time::Duration;
 mod bad_network;
 mod checksums;
 mod deploy;
+mod fragments;
 mod helpers;
 mod lab;
 mod leftovers;

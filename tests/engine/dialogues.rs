@@ -105,7 +105,10 @@ impl Watched {
 
     fn frame(&mut self, port: Port, frame: &[u8]) {
         let facts = packet::parse(frame, frame.len());
-        let decision = self.world.frame(port, frame, &mut self.told);
+        let Some(decision) = self.world.frame(port, frame, &mut self.told) else {
+            // A fragment that waits for the rest.
+            return self.settle(None);
+        };
         let about = facts.five_tuple().map(
             |FiveTuple { source, destination, destination_port, protocol, .. }| {
                 (port, source, destination, destination_port, protocol, facts.vlan)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use sekisho_engine::counters::ProtocolClass;
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::fragment::{Carried, Collected, Shelf, Whole};
 use sekisho_engine::packet;
 use sekisho_engine::policy::{Policy, RuleNames};
 use sekisho_engine::port::Port;
@@ -23,6 +24,7 @@ struct Books {
     out: Outbox,
     now: Instant,
     live: BTreeSet<SessionId>,
+    held: Shelf<()>,
     given: BTreeMap<Reason, u64>,
 }
 
@@ -40,14 +42,33 @@ impl Books {
             out: Outbox::new(1000, 1000),
             now,
             live: BTreeSet::new(),
+            held: Shelf::new(),
             given: BTreeMap::new(),
         }
     }
 
     fn see(&mut self, port: Port, frame: &[u8]) {
         let facts = packet::parse(frame, frame.len());
-        let verdict = self.engine.inspect(self.now, port, &facts, frame, &mut self.out);
-        *self.given.entry(verdict.reason).or_default() += 1;
+        let (verdict, frames) = match facts.fragment {
+            None => (self.engine.inspect(self.now, port, &facts, frame, &mut self.out), 1),
+            Some(_) => {
+                let carried = Carried { sum: packet::sum_piece(&facts, [frame]), fits: true };
+                let collected = self.engine.collect(self.now, port, &facts, frame, carried, &mut self.out);
+                self.read();
+                match collected {
+                    Collected::Judged(verdict) => (verdict, 1),
+                    Collected::Held(datagram) => return self.held.put(datagram, ()).expect("there is room"),
+                    Collected::Whole(datagram) => {
+                        let mut whole = Whole::default();
+                        self.engine.take_whole(datagram, &mut whole);
+                        let frames = self.held.clear(datagram) as u64 + 1;
+                        assert_eq!(frames, u64::from(whole.frames));
+                        (self.engine.judge_whole(self.now, &whole, &mut self.out), frames)
+                    }
+                }
+            }
+        };
+        *self.given.entry(verdict.reason).or_default() += frames;
         self.read();
         if verdict.reason == Reason::SessionNew {
             assert!(self.live.contains(&verdict.session.expect("a new session has a name")));
@@ -71,6 +92,9 @@ impl Books {
 
     /// Reads what the engine reports: what begins is not alive yet, and what ends was.
     fn read(&mut self) {
+        for released in self.out.released.drain(..) {
+            *self.given.entry(released.reason).or_default() += self.held.clear(released.datagram) as u64;
+        }
         for event in self.out.events.drain(..) {
             match event {
                 Event::SessionStart { session, .. } => assert!(self.live.insert(session.id)),
@@ -96,6 +120,7 @@ impl Books {
         assert_eq!(table.len() as usize, self.live.len());
         assert!(table.len() <= table.capacity());
         assert_eq!(counters.sessions_live(), self.live.len() as u64);
+        assert_eq!(counters.fragments_held.get(), self.held.len() as u64);
         for reason in Reason::ALL {
             assert_eq!(
                 counters.reason(*reason).get(),
@@ -186,7 +211,7 @@ fn everything_ends_in_the_end() {
     run(&mut books, &traffic(7, 20_000), 5000);
     // Nothing is forever: after the longest timeout nobody is left, however often ends were asked.
     books.pass(books.now + Duration::from_secs(100_000));
-    assert!(books.live.is_empty());
+    assert!(books.live.is_empty() && books.held.is_empty());
     books.balance();
     assert_eq!(books.engine.next_deadline(), None);
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
 mod dialogues;
+mod fragments;
 mod full;
 mod helpers;
 mod invariants;

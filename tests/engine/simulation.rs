@@ -3,10 +3,12 @@
 //!
 //! A run follows from its seed alone, and a failure names it: `SEKISHO_SEED=... SEKISHO_STEPS=...` runs it again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 
+use sekisho_engine::counters::{Count, Counters};
+use sekisho_engine::fragment::{DATAGRAMS_MAX, FRAMES_MAX};
 use sekisho_engine::policy::{OnExpiry, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
@@ -40,13 +42,17 @@ pub(super) enum Weather {
 pub(super) struct World {
     pub(super) simulation: Simulation,
     frames: u64,
+    /// Fragments that wait for the rest, by number.
+    held: BTreeSet<u64>,
     ends: u64,
     sent: BTreeMap<Reason, u64>,
     /// Where the look at each engine's table goes on.
     cursors: Vec<u32>,
     /// When the policy in force came: older stamps may be of sessions that wait for its shorter timeouts.
     deployed: Instant,
-    /// What it was to mean to the sessions that lived then.
+    /// Verdicts of the step at hand.
+    settled: Vec<Decision>,
+    /// What the last deploy was to mean to the sessions that lived then.
     prospects: HashMap<u64, Prospect>,
     /// Sessions that it ended, and that it let live on against its rules.
     pub(super) ended_by_deploy: u64,
@@ -61,10 +67,12 @@ impl World {
         Self {
             simulation,
             frames: 0,
+            held: BTreeSet::new(),
             ends: 0,
             sent: BTreeMap::new(),
             cursors,
             deployed,
+            settled: Vec::new(),
             prospects: HashMap::new(),
             ended_by_deploy: 0,
             outlived_deploy: 0,
@@ -78,19 +86,32 @@ impl World {
         }
     }
 
-    pub(super) fn frame(&mut self, port: Port, frame: &[u8], told: &mut Vec<String>) -> Decision {
-        let decision = self.simulation.inspect(port, frame, frame.len());
+    pub(super) fn frame(&mut self, port: Port, frame: &[u8], told: &mut Vec<String>) -> Option<Decision> {
+        let decision = self.simulation.inspect(self.frames, port, frame, frame.len());
         self.frames += 1;
-        assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
-        told.push(format!("{decision:?}"));
-        self.hear(told);
-        if decision.reason == Reason::Session
-            && let Some(prospect) = decision.session.and_then(|session| self.prospects.get(&session))
-        {
-            assert_ne!(*prospect, Prospect::Ends, "a dry run said that the deploy ends it: {decision:?}");
-            self.outlived_deploy += u64::from(*prospect == Prospect::Outlives);
+        if let Some(decision) = decision {
+            assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
+            told.push(format!("{decision:?}"));
+            self.settled.push(decision);
+        } else {
+            assert!(self.held.insert(self.frames - 1));
         }
+        self.hear(told);
+        self.judge_dry_run();
         decision
+    }
+
+    /// No session goes on that the last deploy was to end.
+    fn judge_dry_run(&mut self) {
+        for decision in self.settled.drain(..).filter(|decision| decision.reason == Reason::Session) {
+            let prospect = decision.session.and_then(|session| self.prospects.get(&session));
+            assert_ne!(
+                prospect,
+                Some(&Prospect::Ends),
+                "a dry run said that the deploy ends it: {decision:?}"
+            );
+            self.outlived_deploy += u64::from(prospect == Some(&Prospect::Outlives));
+        }
     }
 
     pub(super) fn deploy(&mut self, ruleset: Ruleset) {
@@ -102,6 +123,12 @@ impl World {
     pub(super) fn hear(&mut self, told: &mut Vec<String>) {
         for happening in self.simulation.happened() {
             match happening {
+                Happening::Settled { frame, decision } => {
+                    assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
+                    assert!(self.held.remove(&frame), "frame {frame} was held, and is let go once");
+                    told.push(format!("frame {frame}: {decision:?}"));
+                    self.settled.push(decision);
+                }
                 Happening::Ended { session, reason } => {
                     assert_eq!(reason.kind(), Kind::End);
                     self.ends += 1;
@@ -127,6 +154,7 @@ impl World {
 
     /// What must hold after every step.
     pub(super) fn check(&mut self) {
+        self.check_fragments();
         for (at, cursor) in self.cursors.iter_mut().enumerate() {
             let engine = &self.simulation.engines()[at];
             let held = u64::from(engine.table().len());
@@ -140,13 +168,26 @@ impl World {
         }
     }
 
+    /// What the engines count as held is what was held and not let go, and within bounds.
+    fn check_fragments(&self) {
+        let sum = |of: fn(&Counters) -> &Count| -> u64 {
+            self.simulation.engines().iter().map(|engine| of(&engine.counters()).get()).sum()
+        };
+        let held = sum(|counters| &counters.fragments_held);
+        assert_eq!((held, self.simulation.held()), (self.held.len() as u64, self.held.len()));
+        assert_eq!(held == 0, sum(|counters| &counters.fragment_bytes) == 0);
+        assert!(held <= FRAMES_MAX as u64);
+        assert!(sum(|counters| &counters.datagrams) <= DATAGRAMS_MAX as u64);
+    }
+
     /// What must hold, and takes longer to see.
     pub(super) fn audit(&self) {
         let counted = |kinds: &[Kind]| -> u64 {
             let of_kind = Reason::ALL.iter().filter(|reason| kinds.contains(&reason.kind()));
             of_kind.map(|reason| self.simulation.count(*reason)).sum()
         };
-        assert_eq!(counted(&[Kind::Forward, Kind::Drop]), self.frames, "every frame has one reason");
+        let held = self.held.len() as u64;
+        assert_eq!(counted(&[Kind::Forward, Kind::Drop]) + held, self.frames, "every frame has one reason");
         assert_eq!(counted(&[Kind::End]), self.ends, "every end is reported and counted");
         assert_eq!(counted(&[Kind::Send]), self.sent.values().sum::<u64>());
         for (reason, count) in &self.sent {
@@ -269,6 +310,7 @@ fn simulate(seed: u64, steps: u64, workers: &[u8], sessions_max: u32, agree: boo
         world.pass(now, &mut Vec::new());
         world.audit();
         assert_eq!(world.simulation.sessions_live(), 0, "seed {seed}");
+        assert_eq!(world.simulation.held(), 0, "seed {seed}");
     }
     worlds
 }
@@ -318,6 +360,8 @@ fn shards_agree_and_the_books_are_right_whatever_comes() {
         Reason::EndUnanswered,
         Reason::SendProbe,
         Reason::SendExpiryReset,
+        Reason::FragmentOverlap,
+        Reason::FragmentIncomplete,
     ];
     given(&worlds, &wanted);
     assert_eq!(worlds[0].simulation.count(Reason::EndEvicted), 0, "the table has room for all");

@@ -72,6 +72,22 @@ impl Control {
     }
 }
 
+/// A command whose segment was cut up on its way.
+#[test]
+fn a_command_in_ip_fragments_is_read_as_one() {
+    let mut control = Control::v4();
+    let frame = control.tcp.client_says(b"PORT 192,0,2,10,156,64\r\n");
+    let pieces = super::fragments::cut(&frame, 7, &[24, 32]);
+    for at in [2, 0, 1] {
+        control.scene.lan(pieces[at].clone()).follows(1);
+    }
+    let last = control.scene.next_frame() - 1;
+    control.scene.leave_with_it(last - 2..last);
+    control.replies("200 ok");
+    control.carries(2, Port::Wan, control.data_from_server(40_000));
+    assert_eq!(control.figures(), HelperFigures { opened: 1, used: 1, ..followed() });
+}
+
 /// One control session that is followed to the end of the scene.
 fn followed() -> HelperFigures {
     HelperFigures { followed: 1, following: 1, ..HelperFigures::default() }

@@ -7,6 +7,7 @@ mod builders;
 mod checksums;
 mod deploy;
 mod expiry;
+mod fragments;
 mod ftp;
 mod grace;
 mod icmp_errors;

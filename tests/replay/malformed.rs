@@ -333,7 +333,8 @@ fn each_fault_has_its_name_and_nothing_else_moves() {
 #[test]
 fn each_fault_has_its_name_within_tags() {
     for (reason, what, frame) in cases() {
-        if frame.len() < 14 || frame[12..14] == VLAN.to_be_bytes() {
+        // What is only a fragment waits here.
+        if frame.len() < 14 || frame[12..14] == VLAN.to_be_bytes() || reason == Reason::Fragment {
             continue;
         }
         println!("{reason}: {what}");

@@ -169,7 +169,7 @@ fn nobody_is_answered_who_must_not_be() {
     no_answer(icmp(ip(WAN), ip(LAN), 5, 1, [0; 4], &syn(LAN).ip()), Reason::RuleReject);
     no_answer(icmp(ip(WAN6), ip(LAN6), 137, 0, [0; 4], &[0; 32]).hop_limit(255), Reason::RuleReject);
     // A later fragment.
-    no_answer(Packet::new(ip(WAN), ip(LAN), 17, [0; 16]).fragment(1, 24, false), Reason::Fragment);
+    no_answer(Packet::new(ip(WAN), ip(LAN), 17, [0; 16]).fragment(1, 24, false), Reason::FragmentIncomplete);
 }
 
 #[test]

@@ -52,6 +52,28 @@ fn followed() -> HelperFigures {
     HelperFigures { followed: 1, following: 1, ..HelperFigures::default() }
 }
 
+/// A call over UDP that does not fit a frame: the description is in the second fragment.
+#[test]
+fn an_invite_in_fragments_announces_its_streams() {
+    for order in [[0, 1], [1, 0]] {
+        let mut scene = Scene::new(CALLS);
+        let padding = "\r\nX-Padding: and more of the same, as real ones have it".repeat(15);
+        let text = message(
+            &format!("INVITE sip:b@example.org SIP/2.0{padding}"),
+            &sdp(LAN, "m=audio 6200 RTP/AVP 0\r\n"),
+        );
+        let whole = sip(LAN, WAN, &text);
+        let pieces = super::fragments::cut(&whole, 7, &[800]);
+        for at in order {
+            scene.lan(pieces[at].clone()).opens(1, "calls");
+        }
+        scene.leave_with_it([0]);
+        scene.wan(stream(at(WAN, 8000), at(LAN, 6200))).is_expected(2, "calls");
+        let figures = figures(&scene);
+        assert_eq!((figures.opened, figures.used), (2, 1), "a port for voice, and one for reports");
+    }
+}
+
 /// A voice packet, and a report of how it arrives.
 fn stream(from: SocketAddr, to: SocketAddr) -> Packet {
     udp(from, to, &[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xff])

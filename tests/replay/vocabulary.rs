@@ -28,8 +28,9 @@ fn scenes() -> Vec<Scene> {
         full(),
         expected(),
     ];
+    scenes.extend(fragments::vocabulary());
     for (reason, _, frame) in malformed::cases() {
-        let mut scene = lan_out();
+        let mut scene = Scene::new(&format!("{LAN_OUT}inspection: {{fragments: drop}}\n"));
         scene.lan(frame).drops(reason);
         scenes.push(scene);
     }

@@ -51,6 +51,8 @@ struct Sent {
     port: Port,
     bytes: Vec<u8>,
     wire_len: usize,
+    /// When it left, if not at once.
+    left_ns: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -151,7 +153,7 @@ impl Scene {
 
     fn send(&mut self, port: Port, bytes: Vec<u8>) -> Expected<'_> {
         let wire_len = bytes.len();
-        self.frames.push(Sent { time_ns: self.now_ns, port, bytes, wire_len });
+        self.frames.push(Sent { time_ns: self.now_ns, port, bytes, wire_len, left_ns: None });
         self.now_ns += STEP_NS;
         Expected { scene: self }
     }
@@ -183,6 +185,19 @@ impl Scene {
         assert_eq!(reason.kind(), Kind::Send);
         self.lines.push(Line::Send { time_ns: at_ms * 1_000_000, port, reason });
         self
+    }
+
+    /// These frames were held, and left with the one that was sent last.
+    pub fn leave_with_it(&mut self, frames: impl IntoIterator<Item = usize>) -> &mut Self {
+        let left_ns = self.last().time_ns;
+        frames.into_iter().for_each(|frame| self.frames[frame].left_ns = Some(left_ns));
+        self
+    }
+
+    /// The number that the next frame has.
+    #[must_use]
+    pub fn next_frame(&self) -> usize {
+        self.frames.len()
     }
 
     /// A policy is deployed now.
@@ -269,9 +284,9 @@ impl Scene {
         for line in &self.lines {
             match line {
                 Line::Verdict { frame, reason, rule, session } => {
-                    let Sent { time_ns, port, .. } = self.frames[*frame];
+                    let Sent { time_ns, port, .. } = &self.frames[*frame];
                     let verdict = reason.kind().name();
-                    let _ = write!(text, r#"{{"index":{frame},"time":{},"#, seconds(time_ns));
+                    let _ = write!(text, r#"{{"index":{frame},"time":{},"#, seconds(*time_ns));
                     let _ = write!(text, r#""port":"{port}","verdict":"{verdict}","reason":"{reason}""#);
                     let _ = rule.as_ref().map(|rule| write!(text, r#","rule":"{rule}""#));
                     let _ = session.map(|session| write!(text, r#","session":{session}"#));
@@ -315,8 +330,9 @@ impl Scene {
             let is_wanted = |(name, _): &(&&str, _)| Reason::from_name(name).unwrap().kind() == wanted;
             reasons.iter().filter(is_wanted).map(|(_, count)| count).sum::<u64>()
         };
-        let begins = [Reason::SessionNew, Reason::SessionExpected];
-        let begun = begins.iter().filter_map(|reason| reasons.get(reason.name())).sum::<u64>();
+        // A datagram in fragments opens its session with all of them.
+        let begun: std::collections::BTreeSet<_> = self.lines.iter().filter_map(opened).collect();
+        let begun = begun.len() as u64;
         assert_eq!(summary.frames, self.frames.len() as u64);
         assert_eq!((summary.forwarded, summary.dropped), (of(Kind::Forward), of(Kind::Drop)));
         assert_eq!(summary.sent, of(Kind::Send));
@@ -329,23 +345,48 @@ impl Scene {
     fn hold_outputs(&self, captures: &[Vec<u8>; 2]) -> Vec<(Port, Vec<u8>)> {
         let mut own = Vec::new();
         let mut left = captures.each_ref().map(|capture| read(capture).into_iter());
-        for line in &self.lines {
+        // Frames that were held leave later than their lines stand; what leaves at one time does so in order.
+        let mut lines: Vec<_> =
+            self.lines.iter().filter_map(|line| Some((self.leaves_ns(line)?, line))).collect();
+        lines.sort_by_key(|(time_ns, _)| *time_ns);
+        for (time_ns, line) in lines {
+            let time_ns = EPOCH_NS + time_ns;
             match line {
-                Line::Verdict { frame, reason, .. } if !reason.is_drop() => {
-                    let Sent { time_ns, port, bytes, wire_len } = self.frames[*frame].clone();
-                    let expected = Frame { time_ns: EPOCH_NS + time_ns, wire_len, bytes };
+                Line::Verdict { frame, .. } => {
+                    let Sent { port, bytes, wire_len, .. } = self.frames[*frame].clone();
+                    let expected = Frame { time_ns, wire_len, bytes };
                     assert_eq!(left[port.other().index()].next(), Some(expected), "frame {frame}");
                 }
-                Line::Send { time_ns, port, reason } => {
+                Line::Send { port, reason, .. } => {
                     let frame = left[port.index()].next().expect("the frame that the line speaks of");
-                    assert_eq!(frame.time_ns, EPOCH_NS + time_ns, "{reason}");
+                    assert_eq!(frame.time_ns, time_ns, "{reason}");
                     own.push((*port, frame.bytes));
                 }
-                _ => {}
+                Line::End { .. } | Line::Deploy { .. } => {}
             }
         }
         assert!(left.iter_mut().all(|left| left.next().is_none()), "more frames left than were forwarded");
         own
+    }
+
+    /// When the frame leaves that the line speaks of, if one does.
+    fn leaves_ns(&self, line: &Line) -> Option<u64> {
+        match line {
+            Line::Verdict { frame, reason, .. } if !reason.is_drop() => {
+                let sent = &self.frames[*frame];
+                Some(sent.left_ns.unwrap_or(sent.time_ns))
+            }
+            Line::Send { time_ns, .. } => Some(*time_ns),
+            _ => None,
+        }
+    }
+}
+
+/// The session that the line says was opened.
+fn opened(line: &Line) -> Option<u64> {
+    match line {
+        Line::Verdict { reason: Reason::SessionNew | Reason::SessionExpected, session, .. } => *session,
+        _ => None,
     }
 }
 

@@ -237,7 +237,13 @@ impl Maker {
             What::Fragment(pair) => {
                 let pair = pair % PAIRS;
                 let (from, to) = ends(pair, 53);
-                let packet = frames::udp(from, to, &[7; 16]).fragment(u16::from(pair), 0, true);
+                // Mostly the two parts of one datagram; now and then one that overlaps, or of another.
+                let whole = frames::udp(from, to, &[7; 40]);
+                let cuts = [(0, 24), (24, 48), (16, 40), (24, 48)];
+                let (from, until) = cuts[self.sent.len() % cuts.len()];
+                let mut packet = whole.clone();
+                packet.payload = whole.payload[from..until].to_vec();
+                let packet = packet.fragment(u16::from(pair % 8), u16::try_from(from).unwrap(), until < 48);
                 self.send(pair, true, packet);
             }
             What::Neighbour(v4) => self.neighbour(v4),
@@ -380,8 +386,8 @@ impl Seeded {
             160..180 => What::Echo(c, client),
             180..195 => What::Other(c, client, d),
             195..215 => What::Error(u16::from(c)),
-            215..245 => What::Again(u16::from(c), d, f),
-            245..250 => What::Fragment(c),
+            215..240 => What::Again(u16::from(c), d, f),
+            240..250 => What::Fragment(c % 4),
             255 if f < 64 => What::Deploy(c),
             250..=255 => What::Neighbour(client),
         };

@@ -13,7 +13,6 @@ const NOT_YET: &[(&[&str], Which)] = &[
     (&["protections", "port_scan"], Which::AllBut("off")),
     (&["rules", "*", "syn_proxy"], Which::AllBut("off")),
     (&["rules", "*", "limits"], Which::All),
-    (&["inspection", "fragments"], Which::AllBut("drop")),
 ];
 
 /// Which values of a key are not built.

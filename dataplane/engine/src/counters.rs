@@ -21,6 +21,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
 
+    /// Writes a gauge; only the owning worker may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// Takes away, for gauges; only the owning worker may.
     pub fn sub(&self, less: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_sub(less), Relaxed);
@@ -91,6 +96,12 @@ pub struct Counters {
     pub suspicious: [Count; Port::ALL.len()],
     /// What gives away that only one direction of TCP comes through here, in the order of [`Evidence::ALL`].
     pub one_sided: [Count; Evidence::COUNT],
+    /// Datagrams of which not all fragments have come, those of which nothing passes among them.
+    pub datagrams: Count,
+    /// Fragments that are held until their datagram is whole.
+    pub fragments_held: Count,
+    /// Bytes of their frames.
+    pub fragment_bytes: Count,
 }
 
 impl Default for Counters {
@@ -102,6 +113,9 @@ impl Default for Counters {
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
             one_sided: core::array::from_fn(|_| Count::default()),
+            datagrams: Count::default(),
+            fragments_held: Count::default(),
+            fragment_bytes: Count::default(),
         }
     }
 }

@@ -3,14 +3,15 @@
 //! It knows no device, file, socket, thread or clock, which is why the same engine runs in the appliance, under
 //! `replay` and `explain`, under fuzzers and in simulations. One [`Engine`] is one worker's shard: whoever drives it
 //! gathers the [`packet::Facts`] of a frame ([`packet::parse`]), asks whose it is ([`steer::owner`]), and lets the
-//! owner [`Engine::inspect`] it. Between frames the driver lets time pass ([`Engine::expire`]) and empties the
-//! [`Outbox`].
+//! owner [`Engine::inspect`] it, or [`Engine::collect`] it if it is a fragment. Between frames the driver lets time pass
+//! ([`Engine::expire`]) and empties the [`Outbox`].
 //!
 //! What it does not do: fetch time or randomness, write logs, look at the policy file.
 #![forbid(unsafe_code)]
 
 pub mod counters;
 pub mod flow;
+pub mod fragment;
 pub mod helper;
 mod look;
 mod one_sided;

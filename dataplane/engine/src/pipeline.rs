@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
 use crate::flow::{FlowKey, HashSecret};
+use crate::fragment::Fragments;
 use crate::helper::{Expectations, Followers};
 use crate::one_sided::OneSided;
 use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol};
@@ -83,6 +84,7 @@ pub struct Engine {
     pub(crate) followers: Followers,
     pub(crate) pairs: Pairs,
     pub(crate) paths: Paths,
+    pub(crate) fragments: Fragments,
     pub(crate) counters: Arc<Counters>,
     pub(crate) one_sided: OneSided,
     /// When the appliance started; `None`: long ago.
@@ -111,6 +113,7 @@ impl Engine {
             expectations,
             pairs: Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384)),
             paths: Paths::new(),
+            fragments: Fragments::new(config.secret),
             counters: Arc::new(Counters::default()),
             one_sided: OneSided::new(config.secret),
             started: None,
@@ -160,7 +163,8 @@ impl Engine {
     }
 
     /// Inspects a frame that arrived on `port`: `facts` are what [`crate::packet::parse`] found in it, `head` its
-    /// bytes (or the first of them, as for `parse`).
+    /// bytes (or the first of them, as for `parse`). Fragments are for [`Engine::collect`]: who keeps no frames drops them
+    /// here.
     pub fn inspect(
         &mut self,
         now: Instant,
@@ -170,14 +174,27 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         let verdict = self.decide(now, port, facts, head, out);
-        self.counters.reason(verdict.reason).add(1);
+        self.report(now, port, facts, verdict, 1, out);
+        verdict
+    }
+
+    /// Counts the verdict on so many frames, and tells of it if they are dropped.
+    pub(crate) fn report(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        verdict: Verdict,
+        frames: u64,
+        out: &mut Outbox,
+    ) {
+        self.counters.reason(verdict.reason).add(frames);
         if verdict.reason.is_drop() {
             self.notice_packet(now, port, facts, verdict.reason);
             let log = self.running.policy.logs_drops(verdict.rule);
             let packet = self.record(now, port, facts, verdict);
             out.event(Event::Drop { packet, log });
         }
-        verdict
     }
 
     /// The order of inspection: malformed, link layer, source address, fragment, session, rules.
@@ -200,6 +217,18 @@ impl Engine {
         if facts.fragment.is_some() {
             return Verdict::of(Reason::Fragment);
         }
+        self.decide_packet(now, port, facts, head, out)
+    }
+
+    /// A whole IP packet whose source may speak: by its session, or by the rules.
+    pub(crate) fn decide_packet(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
         let Some(key) = FlowKey::of(facts, port) else { return Verdict::of(Reason::IpTruncated) };
         if (facts.is_icmp() || facts.protocol == protocol::IGMP)
             && let Some(verdict) = self.judge_control(now, port, facts, head, out)

@@ -95,8 +95,16 @@ reasons! {
     Ipv6ExtensionHeaders, Drop, "ipv6-extension-headers", "An IPv6 extension header chain that is truncated, out of order, repeated or too long (RFC 8200 section 4.1).";
     Ipv6RoutingHeader, Drop, "ipv6-routing-header", "An IPv6 routing header of type 0 (RFC 5095).";
     Ipv6Jumbogram, Drop, "ipv6-jumbogram", "An IPv6 jumbogram (RFC 2675): no Ethernet carries one.";
-    Fragment, Drop, "fragment", "A fragment, and the policy does not reassemble them.";
-    FragmentMalformed, Drop, "fragment-malformed", "A fragment of impossible offset or length, or past 65,535 bytes.";
+    Fragment, Drop, "fragment", "A fragment, and the policy does not let them pass (`inspection.fragments: drop`).";
+    FragmentMalformed, Drop, "fragment-malformed", "A fragment of impossible offset or length, or past 65,535 bytes; and all of its datagram.";
+    FragmentTiny, Drop, "fragment-tiny", "A first fragment that does not hold all headers (RFC 1858, 3128, 7112), and all of its datagram: no host sends such, an attacker who hides ports does.";
+    FragmentOverlap, Drop, "fragment-overlap", "A datagram of which fragments overlap, and all of it until `timeouts.fragments` is over (RFC 5722): no host sends such.";
+    FragmentDuplicate, Drop, "fragment-duplicate", "A fragment that is held already; its datagram lives (RFC 8200 section 4.5).";
+    FragmentEndConflict, Drop, "fragment-end-conflict", "A datagram with two different ends or with data behind its end, and all of it until `timeouts.fragments` is over.";
+    FragmentIncomplete, Drop, "fragment-incomplete", "A datagram that did not become whole within `timeouts.fragments`, or before everything ended: fragments are lost on the way here, or take another way.";
+    FragmentEvicted, Drop, "fragment-evicted", "A datagram that was not whole and made room for a newer one, of the same source or because its source held most: a flood, or more loss than the appliance can wait for.";
+    FragmentTooMany, Drop, "fragment-too-many", "A datagram of more than 128 fragments, and all of it: the sender uses an MTU below 576.";
+    NeighbourFragmented, Drop, "neighbour-fragmented", "A neighbour or router discovery message with a fragment header (RFC 6980).";
     Land, Drop, "land", "Source and destination are the same address.";
     Spoofed, Drop, "spoofed-source", "By the zones' networks the source address cannot be where the frame came from.";
     Bogon, Drop, "bogon-source", "A source address that no host may have: unspecified, loopback, multicast, broadcast, class E, v4-mapped.";

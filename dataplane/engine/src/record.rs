@@ -1,6 +1,7 @@
 //! What the engine gives back beside its verdicts: frames of its own, and records for logs.
 
 use crate::flow::FiveTuple;
+use crate::fragment::{DATAGRAMS_MAX, Released};
 use crate::packet::VlanStack;
 use crate::policy::{RuleId, RuleKey};
 use crate::port::Port;
@@ -141,6 +142,8 @@ pub struct Outbox {
     pub frames: Vec<OwnFrame>,
     /// Events to report.
     pub events: Vec<Event>,
+    /// Datagrams whose frames are dropped. To be emptied after each call, before the next one names a datagram.
+    pub released: Vec<Released>,
     /// Frames that found no room.
     pub frames_lost: u64,
     /// Events that found no room.
@@ -155,6 +158,7 @@ impl Outbox {
         Self {
             frames: Vec::with_capacity(frames_max),
             events: Vec::with_capacity(events_max),
+            released: Vec::with_capacity(DATAGRAMS_MAX),
             frames_lost: 0,
             events_lost: 0,
             frames_max,
@@ -168,6 +172,14 @@ impl Outbox {
         } else {
             self.events_lost += 1;
         }
+    }
+
+    pub(crate) fn has_room_to_release(&self) -> bool {
+        self.released.len() < DATAGRAMS_MAX
+    }
+
+    pub(crate) fn release(&mut self, released: Released) {
+        self.released.push(released);
     }
 
     /// Leaves a frame; whether there was room.

@@ -31,11 +31,12 @@ pub(crate) fn reject(port: Port, facts: &Facts, head: &[u8]) -> Option<OwnFrame>
         frame.ip(&facts.addresses, protocol::TCP, 20)?;
         frame.reset(facts)?;
     } else {
-        // The answer quotes the packet without the padding of its frame.
-        let whole =
-            usize::from(facts.transport_at - facts.network_at) + usize::try_from(facts.transport_len).ok()?;
+        // The answer quotes the packet as its header states it: without the padding of its frame, and of a datagram that
+        // came in fragments the first.
         let packet = head.get(usize::from(facts.network_at)..)?;
-        let packet = packet.get(..whole).unwrap_or(packet);
+        let (at, less) = if facts.addresses.is_v4() { (2, 0) } else { (4, 40) };
+        let stated = u16::from_be_bytes(*packet.get(at..)?.first_chunk()?);
+        let packet = packet.get(..usize::from(stated) + less).unwrap_or(packet);
         frame.prohibited(&facts.addresses, packet)?;
     }
     frame.finish(network_at)

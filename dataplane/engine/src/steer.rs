@@ -25,14 +25,16 @@ pub const fn queue_of_entry(entry: u16, workers: u16) -> u16 {
 
 /// The worker, of `workers` (1 to 128), that owns the packet with these facts; `head` as for [`packet::parse`].
 ///
-/// Fragments go by their addresses alone, because later ones have no ports. An ICMP error goes where the packet that
-/// it quotes belongs: to its session, whoever sends the error. SCTP goes by its ports alone: an association has many
-/// pairs of addresses, and one owner.
+/// Fragments go by their addresses alone, because later ones have no ports, and later ones of IPv6 may name another
+/// protocol than the first (RFC 8200 section 4.5); whose the whole is, is asked again when all have come. An ICMP error
+/// goes where the packet that it quotes belongs: to its session, whoever sends the error. SCTP goes by its ports alone:
+/// an association has many pairs of addresses, and one owner.
 pub fn owner(facts: &Facts, head: &[u8], workers: u16) -> u16 {
     if workers <= 1 {
         return 0;
     }
-    let about = if facts.is_icmp_error() { packet::quoted(head, facts) } else { None };
+    let is_error = facts.fragment.is_none() && facts.is_icmp_error();
+    let about = if is_error { packet::quoted(head, facts) } else { None };
     queue_of_entry(toeplitz(folded(about.as_ref().unwrap_or(facts))), workers)
 }
 

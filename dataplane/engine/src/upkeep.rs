@@ -4,7 +4,7 @@ use crate::counters::ProtocolClass;
 use crate::flow::FlowKey;
 use crate::packet::Facts;
 use crate::pipeline::Engine;
-use crate::policy::{RuleId, Timeouts};
+use crate::policy::{RuleId, RuleKey, Timeouts};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Ended, Event, Outbox, PacketRecord, Verdict};
@@ -15,14 +15,21 @@ use crate::steer;
 use crate::time::{Duration, Instant};
 
 impl Engine {
-    /// A moment before which no timer is due; `None` when there is no session. Resolution is one millisecond.
+    /// A moment before which no timer is due; `None` when there is no session and no fragment. Those of sessions have a
+    /// resolution of one millisecond.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_ms().map(Instant::from_millis)
+        let sessions = self.wheel.next_ms().map(Instant::from_millis);
+        sessions.into_iter().chain(self.fragments_deadline()).min()
     }
 
-    /// Ends sessions that have been idle for as long as their timeout, and looks at `budget` timers at the most.
-    /// Returns whether more may be due.
+    /// Ends sessions that have been idle for as long as their timeout, and drops fragments that waited for as long as
+    /// theirs; looks at `budget` timers of each at the most. Returns whether more may be due.
     pub fn expire(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
+        let sessions = self.expire_sessions(now, budget, out);
+        self.expire_fragments(now, budget, out) || sessions
+    }
+
+    fn expire_sessions(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
         for _ in 0..budget {
             let Some(slot) = self.wheel.pop(&mut self.table.timers(), now.as_millis()) else { return false };
             if self.deadline_ms(now, slot) > now.as_millis() {
@@ -219,6 +226,12 @@ impl Engine {
             Reason::SessionExpired => self.ended(now, port, facts),
             _ => None,
         };
+        let rule = self.running.policy.key(verdict.rule);
+        PacketRecord { rule, ended, ..Self::record_of(now, port, facts, verdict) }
+    }
+
+    /// The record of a packet that no rule and no session has a part in.
+    pub(crate) fn record_of(now: Instant, port: Port, facts: &Facts, verdict: Verdict) -> PacketRecord {
         PacketRecord {
             time: now,
             port,
@@ -228,9 +241,9 @@ impl Engine {
             tcp_flags: facts.tcp.flags,
             wire_len: facts.wire_len,
             reason: verdict.reason,
-            rule: self.running.policy.key(verdict.rule),
+            rule: RuleKey::NONE,
             session: verdict.session,
-            ended,
+            ended: None,
         }
     }
 

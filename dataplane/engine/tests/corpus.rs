@@ -57,3 +57,10 @@ fn tftp() {
 fn sip() {
     each_of_helper("sip", targets::sip, 10, 6);
 }
+
+#[test]
+fn fragments() {
+    let mut whole = 0;
+    each("fragments", |data| whole += targets::fragments(data));
+    assert!(whole >= 10, "datagrams of the corpus pass: {whole}");
+}

@@ -7,7 +7,8 @@
 //!
 //! The same input gives the same output byte for byte, whatever the number of engines: secrets are fixed, sessions
 //! have numbers of their own, and what happens at one moment is ordered by them. There is no thread and no clock here,
-//! and nothing is kept of a frame once it is dealt with, so that a capture may be larger than the memory.
+//! and nothing is kept of a frame once it is dealt with (fragments wait for the rest of their datagram), so that a
+//! capture may be larger than the memory.
 #![forbid(unsafe_code)]
 
 pub mod capture;

@@ -1,6 +1,6 @@
 //! A replay from its captures to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::num::NonZeroU8;
 
@@ -12,10 +12,10 @@ use sekisho_engine::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::capture::{Capture, CaptureError};
-use crate::journal::{Arrival, Journal, Lines};
+use crate::journal::{Arrival, Held, Journal, Lines};
 use crate::merge::Merged;
 use crate::pcap;
-use crate::simulation::{Happening, START, Simulation, since_start};
+use crate::simulation::{Decision, Happening, START, Simulation, since_start};
 use crate::summary::{HelperFigures, RuleHits, Summary};
 
 /// A policy to deploy on the way.
@@ -83,6 +83,7 @@ pub fn run(job: Job<'_>, outputs: Outputs<'_>) -> Result<Summary, Error> {
         simulation: Simulation::new(job.ruleset, job.workers, job.sessions_max, job.started),
         journal: outputs.open()?,
         summary: Summary::default(),
+        held: HashMap::new(),
     };
     let mut deploys = deploys.into_iter().peekable();
     let mut merged = Merged::new(job.captures);
@@ -103,6 +104,8 @@ pub fn run(job: Job<'_>, outputs: Outputs<'_>) -> Result<Summary, Error> {
         replay.pass(START + time)?;
         replay.frame(Arrival { index: replay.summary.frames, time, port }, &frame.bytes, frame.wire_len)?;
     };
+    replay.simulation.finish();
+    replay.write_happened()?;
     replay.journal.flush()?;
     outcome?;
     Ok(replay.finish(merged.went_back()))
@@ -124,6 +127,17 @@ struct Replay<'w> {
     simulation: Simulation,
     journal: Journal<'w>,
     summary: Summary,
+    /// Frames that wait for what becomes of them, by number: as many as an engine holds at the most.
+    held: HashMap<u64, HeldFrame>,
+}
+
+/// A frame that is held.
+struct HeldFrame {
+    arrival: Arrival,
+    bytes: Vec<u8>,
+    wire_len: usize,
+    /// The place of its verdict.
+    line: Option<Held>,
 }
 
 impl Replay<'_> {
@@ -145,26 +159,54 @@ impl Replay<'_> {
     }
 
     fn frame(&mut self, arrival: Arrival, bytes: &[u8], wire_len: usize) -> io::Result<()> {
-        let decision = self.simulation.inspect(arrival.port, bytes, wire_len);
+        let decision = self.simulation.inspect(arrival.index, arrival.port, bytes, wire_len);
         self.summary.frames += 1;
         self.summary.duration_ns = arrival.time.as_nanos();
-        if decision.is_forward() {
-            self.summary.forwarded += 1;
-            self.journal.leave(arrival.time, arrival.port.other(), bytes, wire_len)?;
-        } else {
-            self.summary.dropped += 1;
-        }
-        if let Some(lines) = &mut self.journal.lines {
-            let rule = decision.rule.map(|rule| &*self.simulation.policy().rule(rule).name);
-            lines.verdict(arrival, decision, rule)?;
+        match decision {
+            Some(decision) => self.settle(arrival, bytes, wire_len, None, decision)?,
+            None => {
+                let line = self.journal.lines.as_mut().map(Lines::hold);
+                let held = HeldFrame { arrival, bytes: bytes.to_vec(), wire_len, line };
+                self.held.insert(arrival.index, held);
+            }
         }
         self.write_happened()
     }
 
+    /// It is known what becomes of a frame; `line` is the place of its verdict if that was held.
+    fn settle(
+        &mut self,
+        arrival: Arrival,
+        bytes: &[u8],
+        wire_len: usize,
+        line: Option<Held>,
+        decision: Decision,
+    ) -> io::Result<()> {
+        if decision.is_forward() {
+            self.summary.forwarded += 1;
+            let now = since_start(self.simulation.now());
+            self.journal.leave(now, arrival.port.other(), bytes, wire_len)?;
+        } else {
+            self.summary.dropped += 1;
+        }
+        let Some(lines) = &mut self.journal.lines else { return Ok(()) };
+        let rule = decision.rule.map(|rule| &*self.simulation.policy().rule(rule).name);
+        match line {
+            Some(line) => lines.settle(line, arrival, decision, rule),
+            None => lines.verdict(arrival, decision, rule),
+        }
+    }
+
     fn write_happened(&mut self) -> io::Result<()> {
         let time = since_start(self.simulation.now());
-        for happening in self.simulation.happened() {
+        let happened: Vec<_> = self.simulation.happened().collect();
+        for happening in happened {
             match happening {
+                Happening::Settled { frame, decision } => {
+                    if let Some(held) = self.held.remove(&frame) {
+                        self.settle(held.arrival, &held.bytes, held.wire_len, held.line, decision)?;
+                    }
+                }
                 Happening::Ended { session, reason } => {
                     if let Some(lines) = &mut self.journal.lines {
                         lines.ended(time, session, reason)?;

@@ -5,9 +5,11 @@
 //! that frame. Sessions that end at one moment end in the order of their numbers; questions to the ends of sessions
 //! follow.
 //!
-//! That N does not show takes three things: sessions are numbered as they begin, over all engines; every engine has
-//! room for as many sessions as one alone; and the wheels of the engines turn in step, since a session whose timeout a
-//! deploy made shorter is found out when its timer moves down the wheel.
+//! That N does not show takes four things: sessions are numbered as they begin, over all engines; every engine has
+//! room for as many sessions as one alone; the wheels of the engines turn in step, since a session whose timeout a
+//! deploy made shorter is found out when its timer moves down the wheel; and fragments wait on the first engine alone,
+//! since what makes room for what depends on who else waits there. When a datagram is whole, the owner of its session
+//! judges it.
 
 use std::collections::HashMap;
 use std::num::NonZeroU8;
@@ -15,13 +17,15 @@ use std::sync::Arc;
 
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::helper::{Expectations, Helper, HelperCounts};
-use sekisho_engine::packet;
+use sekisho_engine::packet::{self, Facts};
 use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{Config, Engine, Event, Evidence, Outbox, OwnFrame, Prospect, Running, Verdict, steer};
+
+mod fragments;
 
 /// The engines' clock at the first frame: well after its epoch, so that nothing that looks back meets it.
 pub const START: Instant = Instant::from_secs(86_400);
@@ -54,9 +58,16 @@ impl Decision {
     }
 }
 
-/// What happened beside verdicts.
+/// What happened beside verdicts on the frame at hand.
 #[derive(Debug)]
 pub enum Happening {
+    /// A frame that was held leaves, or is dropped.
+    Settled {
+        /// Its number.
+        frame: u64,
+        /// What became of it.
+        decision: Decision,
+    },
     /// A session ended.
     Ended {
         /// Its number.
@@ -77,6 +88,8 @@ pub struct Simulation {
     policy: Arc<Policy>,
     names: RuleNames,
     outbox: Outbox,
+    /// Fragments that are held.
+    waiting: fragments::Waiting,
     /// Numbers of all sessions, those that ended too: a late packet is told which one it came too late for.
     numbers: HashMap<SessionId, SessionNumber>,
     sessions_begun: SessionNumber,
@@ -108,6 +121,7 @@ impl Simulation {
             policy,
             names,
             outbox: Outbox::new(OUTBOX_MAX, OUTBOX_MAX),
+            waiting: fragments::Waiting::default(),
             numbers: HashMap::new(),
             sessions_begun: 0,
             happened: Vec::new(),
@@ -195,10 +209,18 @@ impl Simulation {
         self.now = self.now.max(moment);
         let mut fired: Vec<Vec<Happening>> = Vec::new();
         for at in 0..self.engines.len() {
-            while self.engines[at].expire(self.now, 1, &mut self.outbox) {
-                let happened = self.empty_outbox();
+            loop {
+                let is_more_due = self.engines[at].expire(self.now, 1, &mut self.outbox);
+                // Fragments that nobody waits for any more go before anything else of the moment.
+                let is_settled = |happening: &Happening| matches!(happening, Happening::Settled { .. });
+                let (settled, happened): (Vec<_>, Vec<_>) =
+                    self.empty_outbox().into_iter().partition(is_settled);
+                self.happened.extend(settled);
                 if !happened.is_empty() {
                     fired.push(happened);
+                }
+                if !is_more_due {
+                    break;
                 }
             }
         }
@@ -235,15 +257,29 @@ impl Simulation {
     }
 
     /// Has the engine that owns it inspect a frame that arrives now on `port`: `bytes` of it, `wire_len` on the wire.
-    pub fn inspect(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Decision {
+    /// `None` if it is held: what becomes of `frame`, its number, is told among what happens, now or later.
+    pub fn inspect(&mut self, frame: u64, port: Port, bytes: &[u8], wire_len: usize) -> Option<Decision> {
         let mut facts = packet::parse(bytes, wire_len);
+        if facts.fragment.is_some() {
+            return self.collect(frame, port, &facts, bytes);
+        }
         // What a capture holds cut short cannot be summed.
         packet::verify(&mut facts, packet::DeviceChecksum::NotChecked, [bytes]);
+        let engine = self.owner(&facts, bytes);
+        let verdict = self.engines[engine].inspect(self.now, port, &facts, bytes, &mut self.outbox);
+        Some(self.decided(verdict))
+    }
+
+    /// The number of the engine that owns the packet. Nothing is due any more, but its wheel has to know what time it is
+    /// before a timer is filed.
+    fn owner(&mut self, facts: &Facts, head: &[u8]) -> usize {
         let workers = u16::try_from(self.engines.len()).unwrap_or(u16::MAX);
-        let engine = &mut self.engines[usize::from(steer::owner(&facts, bytes, workers))];
-        // Nothing is due any more, but the wheel has to know what time it is before a timer is filed.
-        engine.expire(self.now, 1, &mut self.outbox);
-        let verdict = engine.inspect(self.now, port, &facts, bytes, &mut self.outbox);
+        let owner = usize::from(steer::owner(facts, head, workers));
+        self.engines[owner].expire(self.now, 1, &mut self.outbox);
+        owner
+    }
+
+    fn decided(&mut self, verdict: Verdict) -> Decision {
         self.begin_sessions();
         let decision = self.decision(verdict);
         let happened = self.empty_outbox();
@@ -265,10 +301,11 @@ impl Simulation {
         }
     }
 
-    /// What an engine left in the outbox: ends of sessions, then frames.
+    /// What an engine left in the outbox: frames that go, ends of sessions, then frames of its own.
     fn empty_outbox(&mut self) -> Vec<Happening> {
         debug_assert_eq!(self.outbox.events_lost + self.outbox.frames_lost, 0, "one call fits the outbox");
         let mut happened = Vec::new();
+        self.let_go(&mut happened);
         for event in self.outbox.events.drain(..) {
             if let Event::SessionEnd { session, reason, .. } = event
                 && let Some(session) = self.numbers.get(&session.id).copied()
@@ -294,10 +331,10 @@ impl Simulation {
 fn rank(happened: &[Happening]) -> (SessionNumber, Vec<(Port, &[u8])>) {
     let ended = happened.iter().find_map(|happening| match happening {
         Happening::Ended { session, .. } => Some(*session),
-        Happening::Sent(_) => None,
+        Happening::Sent(_) | Happening::Settled { .. } => None,
     });
     let frames = happened.iter().filter_map(|happening| match happening {
-        Happening::Ended { .. } => None,
+        Happening::Ended { .. } | Happening::Settled { .. } => None,
         Happening::Sent(frame) => Some((frame.port, frame.bytes())),
     });
     (ended.unwrap_or(SessionNumber::MAX), frames.collect())

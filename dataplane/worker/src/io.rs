@@ -50,6 +50,12 @@ pub trait PacketIo {
     /// Queues the frame at `place` to leave by `port`.
     fn forward(&mut self, place: usize, port: Port);
 
+    /// All bytes of a frame that was taken out, in order.
+    fn bytes_of(packet: &Self::Packet) -> impl Iterator<Item = &[u8]>;
+
+    /// Queues a frame that was taken out to leave by `port`.
+    fn depart(&mut self, packet: Self::Packet, port: Port);
+
     /// Takes the frame at `place` out of the batch.
     fn take(&mut self, place: usize) -> Option<Self::Packet>;
 

@@ -83,6 +83,14 @@ impl PacketIo for MemoryIo {
         self.leaving[port.index()].extend(self.batch[place].take());
     }
 
+    fn bytes_of(packet: &Vec<u8>) -> impl Iterator<Item = &[u8]> {
+        core::iter::once(&packet[..])
+    }
+
+    fn depart(&mut self, packet: Vec<u8>, port: Port) {
+        self.leaving[port.index()].push(packet);
+    }
+
     fn take(&mut self, place: usize) -> Option<Vec<u8>> {
         self.batch[place].take()
     }

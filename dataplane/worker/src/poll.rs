@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration as Pause;
 
 use arrayvec::ArrayVec;
+use sekisho_engine::fragment::Shelf;
 use sekisho_engine::packet::{self, Facts};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
@@ -15,7 +16,9 @@ use sekisho_engine::{Engine, Outbox, Running, steer};
 use crate::BURST_MAX;
 use crate::io::PacketIo;
 use crate::query::{Answer, Order, Question, Request, Weighing};
-use crate::shared::{Handed, Handoff, Switch, WorkerShared};
+use crate::shared::{Bundle, Handed, Handoff, Switch, WorkerShared};
+
+mod fragments;
 
 /// Housekeeping comes at least once in so many turns; in a turn without frames it comes at once.
 const HOUSEKEEPING_TURNS: u32 = 256;
@@ -68,6 +71,10 @@ pub struct Worker<Io: PacketIo> {
     switch: Arc<Switch>,
     shared: Arc<WorkerShared>,
     handoff: Handoff<Io::Packet>,
+    /// Frames that wait for the rest of their datagrams.
+    shelf: Shelf<Io::Packet>,
+    /// The datagram at hand that is whole.
+    bundle: Box<Bundle<Io::Packet>>,
     next_policy: Option<Running>,
     request: Option<AtHand>,
     facts: ArrayVec<Facts, BURST_MAX>,
@@ -101,6 +108,8 @@ impl<Io: PacketIo> Worker<Io> {
             switch,
             shared,
             handoff,
+            shelf: Shelf::new(),
+            bundle: Box::default(),
             next_policy: None,
             request: None,
             facts: ArrayVec::new(),
@@ -151,6 +160,7 @@ impl<Io: PacketIo> Worker<Io> {
         }
         if self.handoff.workers() > 1 {
             found += self.take_handed(now);
+            found += self.take_bundles(now);
         }
         found
     }
@@ -183,13 +193,18 @@ impl<Io: PacketIo> Worker<Io> {
         for place in 0..len {
             let facts = self.facts[place];
             let port = port_of(place);
-            // What is malformed belongs to no session, and is dropped where it came in.
-            if from_device && workers > 1 && facts.fault.is_none() {
+            // What is malformed belongs to no session, and is dropped where it came in. A fragment spoils its datagram.
+            let is_ownerless = facts.fault.is_some() && facts.fragment.is_none();
+            if from_device && workers > 1 && !is_ownerless {
                 let owner = steer::owner(&facts, self.io.head(place), workers);
                 if owner != self.config.worker {
                     self.hand_over(place, port, owner);
                     continue;
                 }
+            }
+            if facts.fragment.is_some() {
+                self.collect(now, place, port);
+                continue;
             }
             let verdict = self.engine.inspect(now, port, &facts, self.io.head(place), &mut self.outbox);
             if !verdict.is_forward() {
@@ -234,8 +249,9 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Frames of the engine's own join those that leave; events go to control.
+    /// Frames of the engine's own join those that leave; events go to control; frames that waited in vain are freed.
     fn empty_outbox(&mut self) {
+        self.drop_released();
         let counters = &self.shared.counters;
         for frame in self.outbox.frames.drain(..) {
             if !self.io.inject(frame.port, frame.bytes()) {
@@ -397,8 +413,11 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Ends every session for the log, as far as control still takes the events and time allows.
+    /// Drops what waits to become whole, and ends every session for the log, as far as control still takes the events and
+    /// time allows.
     fn end_all(&mut self, now: Instant) {
+        self.engine.end_fragments(now, &mut self.outbox);
+        self.empty_outbox();
         let mut cursor = Some(0);
         while let Some(from) = cursor
             && self.io.now().since(now) < FAREWELL_MAX

@@ -1,11 +1,14 @@
 //! Everything that crosses between a worker and another thread. Each field says who writes and who reads it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
+use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use sekisho_engine::counters::{Count, Counters};
+use sekisho_engine::fragment::{FRAGMENTS_MAX, Whole};
 use sekisho_engine::port::Port;
 use sekisho_engine::{Event, Running};
 
@@ -116,22 +119,70 @@ pub struct Handed<P> {
     pub packet: P,
 }
 
-/// The hand-off rings: one for each worker, which alone takes from it; all the others put in.
+/// A whole datagram that came in fragments, on its way to the worker that owns its session.
+#[derive(Debug)]
+pub(crate) struct Bundle<P> {
+    pub(crate) whole: Whole,
+    /// In the order in which they came.
+    pub(crate) frames: ArrayVec<P, FRAGMENTS_MAX>,
+}
+
+impl<P> Default for Bundle<P> {
+    fn default() -> Self {
+        Self { whole: Whole::default(), frames: ArrayVec::new() }
+    }
+}
+
+/// The hand-off rings: of each kind one for each worker, which alone takes from it; all the others put in.
 #[derive(Debug)]
 pub struct Handoff<P> {
     rings: Arc<[CachePadded<ArrayQueue<Handed<P>>>]>,
+    bundles: Arc<[CachePadded<Bundles<P>>]>,
+    /// Frames in the bundles that wait for each worker. Who puts them in adds them, who takes them out takes them off.
+    bundled: Arc<[CachePadded<AtomicUsize>]>,
+    /// So many at the most.
+    bundled_max: usize,
+    /// Bundles that are empty. All are made at the start and come back here. Any worker: push and pop.
+    spare: Arc<Bundles<P>>,
 }
+
+/// In boxes, so that no frame moves when a bundle does.
+type Bundles<P> = ArrayQueue<Box<Bundle<P>>>;
+/// Datagrams that wait for one worker at the most.
+const BUNDLES_MAX: usize = 64;
 
 impl<P> Clone for Handoff<P> {
     fn clone(&self) -> Self {
-        Self { rings: Arc::clone(&self.rings) }
+        Self {
+            rings: Arc::clone(&self.rings),
+            bundles: Arc::clone(&self.bundles),
+            bundled: Arc::clone(&self.bundled),
+            bundled_max: self.bundled_max,
+            spare: Arc::clone(&self.spare),
+        }
     }
 }
 
 impl<P> Handoff<P> {
-    /// Rings for so many workers, each with room for so many frames.
+    /// Rings for so many workers, each with room for so many frames, and for as many again in whole datagrams that came
+    /// in fragments.
     pub fn new(workers: u16, frames: usize) -> Self {
-        Self { rings: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(frames.max(1)))).collect() }
+        let frames = frames.max(1);
+        let bundles = frames.min(BUNDLES_MAX);
+        let spares = if workers > 1 { usize::from(workers) * bundles } else { 0 };
+        let spare = ArrayQueue::new(spares.max(1));
+        for _ in 0..spares {
+            // There is room for all of them.
+            let _ = spare.push(Box::default());
+        }
+        Self {
+            rings: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(frames))).collect(),
+            bundles: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(bundles))).collect(),
+            bundled: (0..workers).map(|_| CachePadded::default()).collect(),
+            // An empty ring takes the longest datagram.
+            bundled_max: frames.max(FRAGMENTS_MAX),
+            spare: Arc::new(spare),
+        }
     }
 
     /// How many workers there are.
@@ -146,5 +197,34 @@ impl<P> Handoff<P> {
 
     pub(crate) fn take(&self, worker: u16) -> Option<Handed<P>> {
         self.rings[usize::from(worker)].pop()
+    }
+
+    /// Passes a datagram on, and puts an empty bundle in its place. `false` when the ring is full, or all bundles are on
+    /// their way: then nothing happens.
+    pub(crate) fn pass_bundle(&self, worker: u16, bundle: &mut Box<Bundle<P>>) -> bool {
+        let Some(spare) = self.spare.pop() else { return false };
+        let (frames, bundled) = (bundle.frames.len(), &self.bundled[usize::from(worker)]);
+        let passed = std::mem::replace(bundle, spare);
+        let refused = if bundled.fetch_add(frames, Relaxed) + frames > self.bundled_max {
+            passed
+        } else {
+            let Err(refused) = self.bundles[usize::from(worker)].push(passed) else { return true };
+            refused
+        };
+        bundled.fetch_sub(frames, Relaxed);
+        self.give_back(std::mem::replace(bundle, refused));
+        false
+    }
+
+    pub(crate) fn take_bundle(&self, worker: u16) -> Option<Box<Bundle<P>>> {
+        let bundle = self.bundles[usize::from(worker)].pop()?;
+        self.bundled[usize::from(worker)].fetch_sub(bundle.frames.len(), Relaxed);
+        Some(bundle)
+    }
+
+    /// Gives an empty bundle back.
+    pub(crate) fn give_back(&self, bundle: Box<Bundle<P>>) {
+        // There is room for all of them.
+        let _ = self.spare.push(bundle);
     }
 }

@@ -236,6 +236,14 @@ impl PacketIo for DpdkIo {
         }
     }
 
+    fn bytes_of(packet: &Mbuf) -> impl Iterator<Item = &[u8]> {
+        packet.packet().segments()
+    }
+
+    fn depart(&mut self, packet: Mbuf, port: Port) {
+        self.leave(port, packet);
+    }
+
     fn take(&mut self, place: usize) -> Option<Mbuf> {
         self.batch.take(place)
     }

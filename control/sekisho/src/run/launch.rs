@@ -12,6 +12,7 @@ use sekisho_dpdk::{
 };
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::flow::HashSecret;
+use sekisho_engine::fragment::FRAMES_MAX;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
@@ -37,6 +38,9 @@ const POOL_CACHE: u32 = 256;
 /// Frames that a worker has in hand: the batch, what leaves by each port, frames of its own.
 const IN_HAND: u32 = 5 * 64;
 const _: () = assert!(BURST_MAX <= 64);
+/// Frames that a worker holds until their datagrams are whole.
+const HELD: u32 = 2048;
+const _: () = assert!(HELD as usize == FRAMES_MAX);
 /// Memory of the environment beside the pool: queues and drivers.
 const EAL_MIB: u32 = 64;
 /// Ethernet header with two VLAN tags.
@@ -144,9 +148,11 @@ fn pool_for(wanted: &[Wanted; 2], workers: u16) -> PoolConfig {
                 + u32::from(config.tx_queues) * u32::from(config.tx_descriptors)
         })
         .sum();
-    let shared = if workers > 1 { u32::from(HANDOFF_FRAMES) + u32::from(RELAY_FRAMES) } else { 0 };
+    // Single frames and those of whole datagrams each have a ring.
+    let shared = if workers > 1 { 2 * u32::from(HANDOFF_FRAMES) + u32::from(RELAY_FRAMES) } else { 0 };
     let of_a_worker = IN_HAND + POOL_CACHE * 3 / 2 + shared;
-    let size = (in_devices + (u32::from(workers) + 1) * of_a_worker).next_power_of_two() - 1;
+    let in_use = in_devices + (u32::from(workers) + 1) * of_a_worker + u32::from(workers) * HELD;
+    let size = in_use.next_power_of_two() - 1;
     let data_room = wanted.iter().map(|one| data_room(&one.spec)).max().unwrap_or(2048);
     PoolConfig { size, cache: POOL_CACHE, data_room, socket: None }
 }

@@ -102,6 +102,9 @@ metrics! {
     EXPECTATIONS_REFUSED = Counter "sekisho_expectations_refused_total" ["helper", "cause"] "Announcements that opened nothing, by cause.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
+    DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";
+    FRAGMENTS_HELD = Gauge "sekisho_fragments_held" ["worker"] "Fragments that wait for the rest of their datagram; at most 2048 a worker.";
+    FRAGMENT_BYTES = Gauge "sekisho_fragments_held_bytes" ["worker"] "Bytes of the frames of fragments that wait, without FCS.";
     WORKER_SECONDS = Counter "sekisho_worker_seconds_total" ["worker"] "Time that a worker has run, sleep included.";
     WORKER_BUSY_SECONDS = Counter "sekisho_worker_busy_seconds_total" ["worker"] "Time of turns that found frames: divided by the time of all, the busy share.";
     WORKER_TURNS = Counter "sekisho_worker_turns_total" ["worker"] "Turns of a worker's loop.";

@@ -337,7 +337,7 @@ fn frame(hosts: [IpAddr; 2], protocol: u8, transport: &[u8]) -> Vec<u8> {
 }
 
 /// The Internet checksum (RFC 1071) over all parts; each but the last has an even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u32;
     for pair in parts.iter().flat_map(|part| part.chunks(2)) {
         sum += u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low));

@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their input, without the fuzzer: the tests run the kept corpus through it too.
 
 mod conversation;
+mod fragments;
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,6 +17,7 @@ use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{Config, Engine, Event, Outbox, Running, Verdict};
 
 pub use conversation::{ftp, sip, tftp};
+pub use fragments::fragments;
 
 /// Parses `data` as a frame and checks what must hold of its facts.
 ///
@@ -37,6 +39,13 @@ pub fn parse(data: &[u8]) {
     packet::verify(&mut judged, DeviceChecksum::NotChecked, [frame]);
     packet::verify(&mut judged, DeviceChecksum::Bad, [first, second]);
     assert!(facts.fault.is_none() || judged.fault == facts.fault);
+    if let Some(fragment) = facts.fragment
+        && facts.fault.is_none()
+    {
+        assert!(usize::from(fragment.at) + usize::from(fragment.len) <= frame.len() + beyond);
+        assert!(fragment.at <= facts.transport_at && fragment.len > 0);
+        assert_eq!(packet::sum_piece(&facts, [frame]), packet::sum_piece(&facts, [first, second]));
+    }
 }
 
 /// Two generations of a policy: the second refuses what the first allowed.

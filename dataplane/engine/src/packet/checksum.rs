@@ -40,41 +40,79 @@ fn fault_of<'f>(
 ) -> Option<Reason> {
     let mut segments = segments.into_iter();
     let head = segments.next()?;
-    let packet = head.get(usize::from(facts.transport_at)..)?;
-    let (at, len, reason) = match facts.protocol {
-        protocol::TCP if device == DeviceChecksum::Good => return None,
-        protocol::TCP => (16, facts.transport_len, Reason::TcpBadChecksum),
-        protocol::UDP => {
-            let is_tunnel = TUNNEL_PORTS.contains(&facts.destination_port);
-            if be16(packet, 6)? == 0 {
-                // RFC 768: none was made. RFC 8200 section 8.1: IPv6 has no other, tunnels excepted.
-                return (!facts.addresses.is_v4() && !is_tunnel).then_some(Reason::UdpZeroChecksum);
-            }
-            // Of a tunnel's packet the device may have looked at the inner one.
-            if device == DeviceChecksum::Good && !is_tunnel {
-                return None;
-            }
-            (6, u32::from(be16(packet, 4)?), Reason::UdpBadChecksum)
-        }
-        protocol::ICMP | protocol::ICMPV6 | protocol::IGMP => {
-            (2, facts.transport_len, Reason::IcmpBadChecksum)
-        }
-        protocol::SCTP => return sctp(facts, head, segments),
-        _ => return None,
+    let Stated { field, len, reason, may_be_partial } = match stated(facts, device, head) {
+        Found::Stated(stated) => stated,
+        Found::Crc => return sctp(facts, head, segments),
+        Found::Fault(fault) => return fault,
     };
-    let pseudo = match facts.protocol {
-        protocol::ICMP | protocol::IGMP => Sum::default(),
-        number => Sum::of_pseudo_header(&ends(facts, head), number, len),
-    };
+    let pseudo = pseudo_header(facts, head, len);
     let mut sum = pseudo;
     let is_whole = each_part(head, segments, facts.transport_at, len, |part| sum.add(part));
     if !is_whole || sum.folded() == 0xffff {
         return None;
     }
     // What a stack leaves in the field for a device to finish: the sum of the pseudo-header.
-    let is_partial =
-        matches!(facts.protocol, protocol::TCP | protocol::UDP) && be16(packet, at)? == pseudo.folded();
-    Some(if is_partial { Reason::ChecksumPartial } else { reason })
+    Some(if may_be_partial && field == pseudo.folded() { Reason::ChecksumPartial } else { reason })
+}
+
+/// A checksum that a packet states.
+pub(super) struct Stated {
+    /// What stands there.
+    pub(super) field: u16,
+    /// Bytes that it is over, from the transport header on.
+    pub(super) len: u32,
+    /// What a wrong one is called.
+    pub(super) reason: Reason,
+    /// A stack may leave it to a device.
+    pub(super) may_be_partial: bool,
+}
+
+pub(super) enum Found {
+    Stated(Stated),
+    /// The CRC32c of SCTP.
+    Crc,
+    /// It is found out already.
+    Fault(Option<Reason>),
+}
+
+/// The checksum that the packet states, where there is one to be looked at.
+pub(super) fn stated(facts: &Facts, device: DeviceChecksum, head: &[u8]) -> Found {
+    let packet = head.get(usize::from(facts.transport_at)..).unwrap_or_default();
+    let is_good = device == DeviceChecksum::Good;
+    let (at, len, reason) = match facts.protocol {
+        protocol::TCP if is_good => return Found::Fault(None),
+        protocol::TCP => (16, Some(facts.transport_len), Reason::TcpBadChecksum),
+        protocol::UDP => {
+            let is_tunnel = TUNNEL_PORTS.contains(&facts.destination_port);
+            if be16(packet, 6) == Some(0) {
+                // RFC 768: none was made. RFC 8200 section 8.1: IPv6 has no other, tunnels excepted.
+                let is_missing = !facts.addresses.is_v4() && !is_tunnel;
+                return Found::Fault(is_missing.then_some(Reason::UdpZeroChecksum));
+            }
+            // Of a tunnel's packet the device may have looked at the inner one.
+            if is_good && !is_tunnel {
+                return Found::Fault(None);
+            }
+            (6, be16(packet, 4).map(u32::from), Reason::UdpBadChecksum)
+        }
+        protocol::ICMP | protocol::ICMPV6 | protocol::IGMP => {
+            (2, Some(facts.transport_len), Reason::IcmpBadChecksum)
+        }
+        protocol::SCTP => return Found::Crc,
+        _ => return Found::Fault(None),
+    };
+    let may_be_partial = matches!(facts.protocol, protocol::TCP | protocol::UDP);
+    match (be16(packet, at), len) {
+        (Some(field), Some(len)) => Found::Stated(Stated { field, len, reason, may_be_partial }),
+        _ => Found::Fault(None),
+    }
+}
+
+pub(super) fn pseudo_header(facts: &Facts, head: &[u8], len: u32) -> Sum {
+    match facts.protocol {
+        protocol::ICMP | protocol::IGMP => Sum::default(),
+        number => Sum::of_pseudo_header(&ends(facts, head), number, len),
+    }
 }
 
 /// The addresses that the pseudo-header counts (RFC 8200 section 8.1): the final destination where a routing header still
@@ -95,7 +133,7 @@ fn ends(facts: &Facts, head: &[u8]) -> Addresses {
 }
 
 /// Calls `each` with the bytes of the frame from `at` on, `len` of them; whether so many are there.
-fn each_part<'f>(
+pub(super) fn each_part<'f>(
     head: &'f [u8],
     segments: impl Iterator<Item = &'f [u8]>,
     at: u16,
@@ -165,6 +203,11 @@ impl Sum {
         self.is_odd ^= !bytes.len().is_multiple_of(2);
     }
 
+    /// Adds the sum of what comes next, as [`Sum::folded`] gives it; an even number of bytes came before.
+    pub(super) fn add_words(&mut self, sum: u16) {
+        self.network += u64::from(sum);
+    }
+
     /// The sum so far, with the carries added; the checksum is its complement. Over what holds its right checksum it is
     /// 0xffff.
     #[inline]
@@ -219,6 +262,16 @@ impl Default for Crc32c {
 }
 
 impl Crc32c {
+    /// A sum whose register begins with another value.
+    pub(super) const fn begun_with(register: u32) -> Self {
+        Self(register)
+    }
+
+    /// The register, before the last step.
+    pub(super) const fn register(&self) -> u32 {
+        self.0
+    }
+
     /// Adds the next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<8>();
@@ -242,19 +295,21 @@ impl Crc32c {
     }
 }
 
+/// The polynomial of CRC32c, its bits reversed.
+pub(super) const CRC_POLYNOMIAL: u32 = 0x82f6_3b78;
+
 /// For each byte what it adds to the sum, by how many bytes follow it in its step.
 static CRC_TABLES: [[u32; 256]; 8] = crc_tables();
 
 #[expect(clippy::cast_possible_truncation, reason = "an index of a table of 256")]
 const fn crc_tables() -> [[u32; 256]; 8] {
-    const POLYNOMIAL_REVERSED: u32 = 0x82f6_3b78;
     let mut tables = [[0; 256]; 8];
     let mut index = 0;
     while index < 256 {
         let mut crc = index as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL_REVERSED } else { crc >> 1 };
+            crc = if crc & 1 == 1 { crc >> 1 ^ CRC_POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         tables[0][index] = crc;

@@ -50,8 +50,10 @@ pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) 
             offset: fragment_offset,
             more,
             identification: u32::from(be16(fixed, 4).unwrap_or(0)),
+            at: facts.transport_at,
+            len: offset(total_len - header_len)?,
         });
-        return transport::fragment(facts, u32::from(fixed[0] & 0xf) * 4);
+        return transport::fragment(head, facts, header_len);
     }
     transport::parse(head, facts)
 }

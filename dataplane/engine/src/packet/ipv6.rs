@@ -1,9 +1,11 @@
 //! IPv6 (RFC 8200) and its extension headers.
 
-use super::{Addresses, Facts, Fragment, be16, be32, offset, transport};
+use super::{Addresses, Facts, Fragment, be16, be32, icmpv6, offset, protocol, transport};
 use crate::reason::Reason;
 
-const HEADER: usize = 40;
+pub(super) const HEADER: usize = 40;
+/// Length of the fragment header, which is no part of the whole.
+pub(super) const FRAGMENT_HEADER: usize = 8;
 pub(super) const HOP_BY_HOP: u8 = 0;
 pub(super) const ROUTING: u8 = 43;
 pub(super) const FRAGMENT: u8 = 44;
@@ -72,6 +74,10 @@ struct Seen {
     headers: u8,
     destination: u8,
     routing: bool,
+    /// A fragment header, be it of an atomic fragment.
+    fragment: bool,
+    /// What follows is cut off at the end of a first fragment.
+    is_cut: bool,
 }
 
 enum Step {
@@ -105,17 +111,23 @@ impl<'f> Chain<'f> {
                 }
             }
             DESTINATION | ROUTING => return Err(Reason::Ipv6ExtensionHeaders),
+            FRAGMENT if self.seen.fragment => return Err(Reason::Ipv6ExtensionHeaders),
             FRAGMENT => {
-                let header = self.header(8)?;
+                let header = self.header(FRAGMENT_HEADER)?;
                 let flags = be16(header, 2).unwrap_or(0);
                 let identification = be32(header, 4).unwrap_or(0);
                 self.next = header[0];
-                self.at += 8;
+                self.at += FRAGMENT_HEADER;
+                self.seen.fragment = true;
                 // RFC 6946: an atomic fragment is a whole datagram, and is inspected as one.
                 if flags & !0b110 != 0 {
-                    facts.fragment =
-                        Some(Fragment { offset: flags & 0xfff8, more: flags & 1 != 0, identification });
-                    return Ok(Step::Upper);
+                    let (place, more) = (flags & 0xfff8, flags & 1 != 0);
+                    let (at, len) = (offset(self.at)?, offset(self.end - self.at)?);
+                    facts.fragment = Some(Fragment { offset: place, more, identification, at, len });
+                    if place > 0 {
+                        return Ok(Step::Upper);
+                    }
+                    self.seen.is_cut = true;
                 }
             }
             _ => return Ok(Step::Upper),
@@ -127,17 +139,24 @@ impl<'f> Chain<'f> {
         facts.protocol = self.next;
         facts.transport_at = offset(self.at)?;
         facts.transport_len = u32::try_from(self.end - self.at).map_err(|_| Reason::IpBadHeader)?;
-        if facts.fragment.is_some() {
-            let extensions = u32::try_from(self.at - start).map_err(|_| Reason::IpBadHeader)?;
-            return transport::fragment(facts, extensions);
+        match facts.fragment {
+            Some(fragment) => {
+                let before = usize::from(fragment.at).saturating_sub(start + FRAGMENT_HEADER);
+                transport::fragment(self.head, facts, before)?;
+            }
+            None => transport::parse(self.head, facts)?,
         }
-        transport::parse(self.head, facts)
+        // RFC 6980 section 5: nobody who keeps to it answers these, nor those in an atomic fragment.
+        let is_neighbourly = self.next == protocol::ICMPV6
+            && (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&facts.icmp_type());
+        if self.seen.fragment && is_neighbourly { Err(Reason::NeighbourFragmented) } else { Ok(()) }
     }
 
     /// The header at hand, of which at least `len` bytes are there.
     fn header(&self, len: usize) -> Result<&[u8], Reason> {
         if self.at + len > self.end {
-            return Err(Reason::Ipv6ExtensionHeaders);
+            // RFC 7112 section 5: a first fragment holds the whole chain.
+            return Err(if self.seen.is_cut { Reason::FragmentTiny } else { Reason::Ipv6ExtensionHeaders });
         }
         self.head.get(self.at..self.at + len).ok_or(Reason::Ipv6ExtensionHeaders)
     }

@@ -7,6 +7,7 @@ pub mod checksum;
 mod ethernet;
 mod ipv4;
 mod ipv6;
+mod pieces;
 mod quote;
 pub(crate) mod sctp;
 mod transport;
@@ -18,6 +19,8 @@ use crate::reason::Reason;
 
 pub use checksum::{DeviceChecksum, verify};
 pub use ethernet::ethertype;
+pub(crate) use pieces::fault_of_whole;
+pub use pieces::{PieceSum, sum_piece};
 pub(crate) use quote::{quoted, stated_mtu};
 pub(crate) use transport::{ENHANCED_GRE, Part, part_in_query};
 pub use transport::{icmp, icmpv6, tcp_flags};
@@ -150,6 +153,10 @@ pub struct Fragment {
     pub more: bool,
     /// Identification, 16 bits in IPv4, 32 in IPv6.
     pub identification: u32,
+    /// Offset in the frame of what it carries of the datagram.
+    pub at: u16,
+    /// Bytes that it carries of the datagram.
+    pub len: u16,
 }
 
 /// What TCP tracking needs of a segment.
@@ -188,7 +195,8 @@ pub struct Facts {
     pub protocol: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// Set if the packet is a fragment; then only [`Facts::addresses`] and [`Facts::protocol`] are known.
+    /// Set if the packet is a fragment. What follows the IP headers is known of a first fragment only, which must hold
+    /// all headers; how long the whole is nobody knows yet.
     pub fragment: Option<Fragment>,
     /// TCP, UDP, SCTP: source port. ICMP and ICMPv6 queries: the identifier. GRE, ESP, AH: the upper half of the key or
     /// SPI.
@@ -311,6 +319,19 @@ pub fn parse(head: &[u8], wire_len: usize) -> Facts {
     let wire_len = wire_len.max(head.len());
     facts.fault = ethernet::parse(head, wire_len, &mut facts).err();
     facts
+}
+
+/// Parses the transport header of a datagram that came in fragments: `facts` are those of its first one, `fragment`, with
+/// the transport length of the whole, and `head` is what there is of its frame. All fragments carry `len` bytes.
+pub(crate) fn whole(head: &[u8], facts: &mut Facts, fragment: &Fragment, len: u16) -> Result<(), Reason> {
+    // Headers before what is fragmented may be longer in the first fragment than in the last, and with them the whole
+    // must have a length that a header can state (RFC 791 section 3.1, RFC 8200 sections 3 and 4.5).
+    let uncounted = if facts.addresses.is_v4() { 0 } else { ipv6::HEADER + ipv6::FRAGMENT_HEADER };
+    let headers = usize::from(fragment.at.saturating_sub(facts.network_at)).saturating_sub(uncounted);
+    if headers + usize::from(len) > usize::from(u16::MAX) {
+        return Err(Reason::FragmentMalformed);
+    }
+    transport::parse(head, facts)
 }
 
 /// Two bytes at `at`, network byte order.

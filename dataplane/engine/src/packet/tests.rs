@@ -141,11 +141,16 @@ fn damaged_ipv4_headers_are_named() {
         Some(Reason::FragmentMalformed),
         "23 bytes"
     );
-    assert_eq!(damage(|frame| frame[21] = 1, true), None, "a last fragment");
+    assert_eq!(damage(|frame| frame[21] = 3, true), None, "a last fragment");
     assert_eq!(
-        damage(|frame| (frame[17], frame[20]) = (43, 0x20), true),
-        Some(Reason::FragmentMalformed),
-        "23 bytes"
+        damage(|frame| frame[21] = 1, true),
+        Some(Reason::FragmentTiny),
+        "one that goes on within the TCP header (RFC 3128)"
+    );
+    assert_eq!(
+        damage(|frame| (frame[17], frame[20]) = (36, 0x20), true),
+        Some(Reason::FragmentTiny),
+        "a first one of 16 bytes (RFC 1858)"
     );
     assert_eq!(damage(|frame| (frame[20], frame[21]) = (0x1f, 0xff), true), Some(Reason::FragmentMalformed));
 }
@@ -206,6 +211,31 @@ fn extension_header_chains_are_walked_and_bounded() {
         parse(&v6(44, &[17, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]), 70).fragment.map(|f| f.offset),
         Some(8)
     );
+}
+
+/// What a first fragment of IPv6 is about is known by it alone: all headers are in it.
+#[test]
+fn a_first_fragment_holds_the_whole_chain_of_headers() {
+    let first = |next: u8, rest: &[u8]| {
+        let header = [next, 0, 0, 1, 0, 0, 0, 9];
+        let frame = v6(44, &[&header[..], rest].concat());
+        parse(&frame, frame.len())
+    };
+    let udp = [0, 7, 0, 53, 0, 200, 0, 0];
+    let pad = [17, 0, 1, 4, 0, 0, 0, 0];
+    let facts = first(17, &udp);
+    assert_eq!((facts.fault, facts.source_port, facts.destination_port), (None, 7, 53));
+    let facts = first(60, &[pad, udp].concat());
+    assert_eq!((facts.fault, facts.protocol, facts.destination_port), (None, 17, 53));
+    let fragment = facts.fragment.unwrap();
+    assert_eq!((fragment.len, fragment.at, facts.transport_at), (16, 62, 70));
+    assert_eq!(first(60, &pad).fault, Some(Reason::FragmentTiny), "RFC 7112: without the header of UDP");
+    assert_eq!(first(60, &[17, 1, 1, 12, 0, 0, 0, 0]).fault, Some(Reason::FragmentTiny), "half a header");
+    assert_eq!(first(44, &[17, 0, 0, 0, 0, 0, 0, 9]).fault, Some(Reason::Ipv6ExtensionHeaders), "twice");
+    let solicitation = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &[0; 16]].concat();
+    assert_eq!(first(58, &solicitation).fault, Some(Reason::NeighbourFragmented), "RFC 6980");
+    let atomic = v6(44, &[&[58, 0, 0, 0, 0, 0, 0, 9][..], &solicitation].concat());
+    assert_eq!(parse(&atomic, atomic.len()).fault, Some(Reason::NeighbourFragmented), "RFC 6980");
 }
 
 #[test]

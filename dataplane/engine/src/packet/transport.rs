@@ -1,7 +1,7 @@
 //! What comes behind IP: TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792), ICMPv6 (RFC 4443), SCTP (RFC 9260),
 //! GRE (RFC 2784, 2890), ESP (RFC 4303), AH (RFC 4302).
 
-use super::{Facts, Tcp, be16, be32, protocol, sctp};
+use super::{Facts, Fragment, Tcp, be16, be32, protocol, sctp};
 use crate::reason::Reason;
 
 /// TCP flags, as they stand in byte 13 of the header.
@@ -108,11 +108,16 @@ pub(crate) fn part_in_query(is_v4: bool, kind: u8) -> Option<Part> {
 
 /// Parses the header at `facts.transport_at`.
 pub(super) fn parse(head: &[u8], facts: &mut Facts) -> Result<(), Reason> {
-    let at = usize::from(facts.transport_at);
     let len = usize::try_from(facts.transport_len).map_err(|_| Reason::TransportTruncated)?;
-    let packet = head.get(at..).ok_or(Reason::TransportTruncated)?;
+    header(head, len, facts)
+}
+
+/// Parses the header at `facts.transport_at`, of a packet that has `len` bytes from there on in all its fragments.
+fn header(head: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
+    let here = usize::try_from(facts.transport_len).map_err(|_| Reason::TransportTruncated)?;
+    let packet = head.get(usize::from(facts.transport_at)..).ok_or(Reason::TransportTruncated)?;
     // The padding of a short frame is not part of the packet.
-    let packet = &packet[..packet.len().min(len)];
+    let packet = &packet[..packet.len().min(here)];
     match facts.protocol {
         protocol::TCP => tcp(packet, len, facts),
         protocol::UDP => udp(packet, len, facts),
@@ -130,14 +135,27 @@ pub(super) fn parse(head: &[u8], facts: &mut Facts) -> Result<(), Reason> {
     }
 }
 
-/// Checks a fragment whose payload is `facts.transport_len` bytes behind `unfragmentable` bytes of headers that
-/// count towards the 65,535 of the datagram.
-pub(super) fn fragment(facts: &Facts, unfragmentable: u32) -> Result<(), Reason> {
-    let Some(fragment) = facts.fragment else { return Ok(()) };
-    let len = facts.transport_len;
-    let ragged = fragment.more && !len.is_multiple_of(8);
-    let too_far = u32::from(fragment.offset) + len + unfragmentable > 65_535;
-    if len == 0 || ragged || too_far { Err(Reason::FragmentMalformed) } else { Ok(()) }
+/// The longest packet, behind its headers.
+const LEN_MAX: u16 = u16::MAX;
+
+/// Checks a fragment; `unfragmentable` bytes of headers before what it carries count towards the 65,535 of the datagram.
+/// A first fragment must hold the whole transport header (RFC 1858 section 3, RFC 7112 section 5).
+pub(super) fn fragment(head: &[u8], facts: &mut Facts, unfragmentable: usize) -> Result<(), Reason> {
+    let Some(Fragment { offset, more, len, .. }) = facts.fragment else { return Ok(()) };
+    let ragged = more && !len.is_multiple_of(8);
+    let too_far = usize::from(offset) + usize::from(len) + unfragmentable > usize::from(LEN_MAX);
+    if len == 0 || ragged || too_far {
+        return Err(Reason::FragmentMalformed);
+    }
+    if offset > 0 {
+        // RFC 3128 section 4: it could only go on where no header has ended.
+        let within_header = facts.protocol == protocol::TCP && offset < 20;
+        return if within_header { Err(Reason::FragmentTiny) } else { Ok(()) };
+    }
+    header(head, usize::from(LEN_MAX), facts).map_err(|reason| match reason {
+        Reason::TransportTruncated => Reason::FragmentTiny,
+        reason => reason,
+    })
 }
 
 fn tcp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {

@@ -184,6 +184,8 @@ fn a_full_transmit_queue_drops_and_counts() {
     assert_eq!((rig.sent(Port::Wan), rig.reason(Reason::TransmitFull)), (10, 20));
 }
 
+mod fragments;
+
 #[test]
 fn a_frame_too_long_for_the_other_port_is_dropped_by_name() {
     let mut rig = Rig::new(1, 4);

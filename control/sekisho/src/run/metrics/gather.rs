@@ -157,6 +157,9 @@ fn workers(page: &Page, control: &Control) -> Done {
     };
     add(&TABLE_CAPACITY, &|one| f64::from(one.capacity))?;
     add(&TABLE_FILL, &|one| one.engine.sessions_live() as f64 / f64::from(one.capacity))?;
+    add(&DATAGRAMS, &|one| one.engine.datagrams.get() as f64)?;
+    add(&FRAGMENTS_HELD, &|one| one.engine.fragments_held.get() as f64)?;
+    add(&FRAGMENT_BYTES, &|one| one.engine.fragment_bytes.get() as f64)?;
     add(&WORKER_SECONDS, &|one| one.counters.total_nanos.get() as f64 / 1e9)?;
     add(&WORKER_BUSY_SECONDS, &|one| one.counters.busy_nanos.get() as f64 / 1e9)?;
     add(&WORKER_TURNS, &|one| one.counters.turns.get() as f64)?;

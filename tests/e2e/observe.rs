@@ -99,7 +99,7 @@ fn promtool_finds_nothing_to_complain_of() {
 }
 
 /// Which alert each series raises, and no other.
-const ALERTS: [(&str, &str); 9] = [
+const ALERTS: [(&str, &str); 10] = [
     ("sekisho_link_up{port='wan'} 0x20", "SekishoLinkDown"),
     ("sekisho_dropped_packets_total{reason='session-table-full'} 0+9x20", "SekishoTableFull"),
     (
@@ -115,6 +115,7 @@ const ALERTS: [(&str, &str); 9] = [
     ("sekisho_dropped_packets_total{reason='checksum-partial'} 0+9x20", "SekishoChecksumsUnfinished"),
     ("sekisho_dropped_packets_total{reason='tcp-bad-checksum'} 0+900x20", "SekishoChecksumsWrong"),
     ("sekisho_dropped_packets_total{reason='sctp-bad-tag'} 0+900x20", "SekishoSctpTagsGuessed"),
+    ("sekisho_dropped_packets_total{reason='fragment-evicted'} 0+900x20", "SekishoFragmentsEvicted"),
 ];
 
 #[test]

@@ -54,7 +54,16 @@ impl Request {
             *byte = KEY_PAIR[index % 2];
         }
         let symmetric = u8::from(self.symmetric);
-        sys::shim_port_conf { rss: u8::from(self.rss), symmetric, key_size: self.key_size, key, ..conf }
+        // The library takes no request for hashes in packets where nothing is spread by them.
+        let offloads = if self.rss { conf.offloads } else { conf.offloads & !sys::SHIM_RX_HASH };
+        sys::shim_port_conf {
+            offloads,
+            rss: u8::from(self.rss),
+            symmetric,
+            key_size: self.key_size,
+            key,
+            ..conf
+        }
     }
 }
 
@@ -193,6 +202,23 @@ mod tests {
         ];
         let data = [66, 9, 149, 187, 161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6];
         assert_eq!(toeplitz(&published, &data), 0x51cc_c178);
+    }
+
+    /// DPDK refuses it ("Rx mq_mode without RSS but RSS_HASH offload is requested"): a NIC of one queue would not start.
+    #[test]
+    fn no_hash_is_asked_for_where_nothing_is_spread() {
+        let nic = sys::shim_port_info { has_rss: 1, hash_key_size: 40, ..sys::shim_port_info::default() };
+        let checksums = sys::SHIM_RX_CHECKSUM_IP | sys::SHIM_RX_CHECKSUM_L4;
+        let base =
+            sys::shim_port_conf { offloads: checksums | sys::SHIM_RX_HASH, ..sys::shim_port_conf::default() };
+        for queues in [1, 2] {
+            for (request, spread) in variants(&nic, queues) {
+                let conf = request.apply(base);
+                let hashes = conf.offloads & sys::SHIM_RX_HASH != 0;
+                assert_eq!((conf.rss != 0, hashes), (spread != Rss::None, spread != Rss::None));
+                assert_eq!(conf.offloads & checksums, checksums);
+            }
+        }
     }
 
     proptest! {

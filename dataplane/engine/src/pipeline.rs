@@ -23,7 +23,7 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
-use crate::session::table::{Hashed, Table};
+use crate::session::table::{AHEAD_MAX, Hashed, Table};
 use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, kin, query, sctp, tcp};
@@ -240,6 +240,16 @@ impl Engine {
             Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
             None if kin::is_possible(&key) => self.kin(now, port, facts, head, &key, hashed, out),
             None => self.first(now, port, facts, head, &key, hashed, None, out),
+        }
+    }
+
+    /// Reads ahead what [`Engine::inspect`] is going to look up of a burst: packets with these facts, and the port on which
+    /// each arrived. Changes nothing.
+    pub fn read_ahead<'f>(&self, packets: impl ExactSizeIterator<Item = (&'f Facts, Port)>) {
+        let mut packets = packets;
+        while packets.len() > 0 {
+            let some = packets.by_ref().take(AHEAD_MAX);
+            self.table.read_ahead(some.filter_map(|(facts, port)| FlowKey::of(facts, port)));
         }
     }
 

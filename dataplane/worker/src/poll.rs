@@ -189,6 +189,7 @@ impl<Io: PacketIo> Worker<Io> {
             let bytes = self.facts.iter().map(|facts| u64::from(facts.wire_len)).sum();
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
+        self.engine.read_ahead(self.facts.iter().enumerate().map(|(place, facts)| (facts, port_of(place))));
         let workers = self.handoff.workers();
         for place in 0..len {
             let facts = self.facts[place];

@@ -18,8 +18,10 @@ use crate::packet::VlanStack;
 use crate::policy::{RuleKey, TcpWindowMode, TimeoutsId};
 use crate::port::Port;
 
+mod ahead;
 mod half_open;
 
+pub(crate) use ahead::AHEAD_MAX;
 use half_open::List;
 
 /// Slots of a bucket.

@@ -236,3 +236,17 @@ fn questions_to_the_ends_and_a_syn_in_the_midst_leave_each_other_alone() {
     table.count_probe(slot);
     assert_eq!(table.probes(slot), 1);
 }
+
+#[test]
+fn reading_ahead_takes_any_keys_and_finds_nothing_else_than_before() {
+    let mut table = Table::new(0, 64, SECRET);
+    table.read_ahead((0..100).map(|number| key(number, number % 2 == 0)));
+    for number in 0..64 {
+        add(&mut table, &key(number, number % 3 == 0), State::Established).expect("room");
+    }
+    let found = |table: &Table| (0..200).map(|n| find(table, &key(n, n % 3 == 0))).collect::<Vec<_>>();
+    let before = found(&table);
+    table.read_ahead((0..200).map(|number| key(number, number % 3 == 0)));
+    table.read_ahead(std::iter::empty());
+    assert_eq!(found(&table), before);
+}

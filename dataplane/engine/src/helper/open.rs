@@ -66,7 +66,7 @@ impl Engine {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.settle_expected(slot, expected);
-        let opener = self.running.policy.query_from(key, port).from;
+        let opener = self.zone_of_source(port, facts);
         self.enter(now, port, facts, head, slot, rule, opener, out);
         Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
     }

@@ -101,12 +101,14 @@ impl Engine {
     /// Whether a session that nobody saw begin may be picked up by this packet, if the rules allow it: by the zone of
     /// its source.
     fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
-        let policy = &self.running.policy;
-        let zone = facts
-            .addresses
-            .source()
-            .and_then(|source| policy.zones.place(port, facts.vlan.outer(), source).zone());
-        policy.midstream(zone) == MidstreamMode::Pickup || now < self.grace_until
+        self.running.policy.midstream(self.zone_of_source(port, facts)) == MidstreamMode::Pickup
+            || now < self.grace_until
+    }
+
+    /// The zone of whoever sent a packet that arrived on `port`.
+    pub(crate) fn zone_of_source(&self, port: Port, facts: &Facts) -> Option<ZoneId> {
+        let source = facts.addresses.source()?;
+        self.running.policy.zones.place(port, facts.vlan.outer(), source).zone()
     }
 
     /// Remembers how frames of the session are addressed, if its ends are to be told when it expires.
@@ -118,7 +120,7 @@ impl Engine {
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    pub(super) fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+    fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
         let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {

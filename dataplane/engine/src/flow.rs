@@ -82,8 +82,21 @@ impl FlowKey {
                 _ => (0, 0),
             }
         };
+        Self::oriented(port, facts.addresses, source_port, destination_port, facts.protocol, facts.vlan)
+    }
+
+    /// The key of a packet with these headers that arrived on `port`; the numbers stand for its ports.
+    #[inline]
+    pub(crate) fn oriented(
+        port: Port,
+        addresses: Addresses,
+        source_port: u16,
+        destination_port: u16,
+        protocol: u8,
+        vlan: VlanStack,
+    ) -> Option<Self> {
         let from_lan = port == Port::Lan;
-        let addresses = match facts.addresses {
+        let addresses = match addresses {
             Addresses::None => return None,
             Addresses::V4 { source, destination } if from_lan => Ends::V4 { lan: source, wan: destination },
             Addresses::V4 { source, destination } => Ends::V4 { lan: destination, wan: source },
@@ -92,7 +105,7 @@ impl FlowKey {
         };
         let (lan_port, wan_port) =
             if from_lan { (source_port, destination_port) } else { (destination_port, source_port) };
-        Some(Self { addresses, lan_port, wan_port, protocol: facts.protocol, vlan: facts.vlan })
+        Some(Self { addresses, lan_port, wan_port, protocol, vlan })
     }
 
     /// The five-tuple as seen by packets that arrive on `from`.

@@ -7,7 +7,7 @@
 //! ([`Engine::expire`]) and empties the [`Outbox`].
 //!
 //! What it does not do: fetch time or randomness, write logs, look at the policy file.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod counters;
 pub mod flow;
@@ -19,6 +19,7 @@ pub mod packet;
 mod pipeline;
 pub mod policy;
 pub mod port;
+mod prefetch;
 mod protect;
 pub mod reason;
 mod record;
@@ -30,5 +31,5 @@ mod upkeep;
 
 pub use look::{Known, Prospect};
 pub use one_sided::{Evidence, OneSidedPrefix};
-pub use pipeline::{Config, Engine, Running};
+pub use pipeline::{Config, Engine, Glance, Running};
 pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};

@@ -1,10 +1,11 @@
 //! The engine: the order in which a frame is inspected, in one place.
 //!
 //! Paths of a frame, fastest first:
-//! 1. a packet of a live session: one look-up (two cache lines of the index at the most), the session's own lines,
+//! 1. a plain packet of a live session that moves it to no other state: [`plain`];
+//! 2. any packet of a live session: one look-up (two cache lines of the index at the most), the session's own lines,
 //!    the state machine;
-//! 2. a packet without a session that cannot open one: the look-up, a reason;
-//! 3. a first packet: zones, the rules, a slot, a timer.
+//! 3. a packet without a session that cannot open one: the look-up, a reason;
+//! 4. a first packet: zones, the rules, a slot, a timer.
 //!
 //! Nothing here allocates, waits or reads a clock. Every loop is bounded by the frame, by a bucket, or by a budget.
 
@@ -23,7 +24,7 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
-use crate::session::table::{AHEAD_MAX, Hashed, Table};
+use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, kin, query, sctp, tcp};
@@ -31,6 +32,9 @@ use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
 
 mod first;
+mod plain;
+
+pub use plain::Glance;
 
 /// The sessions that were cut last are remembered: one for so many that the table holds.
 const SESSIONS_PER_TOMBSTONE: u32 = 16;
@@ -240,16 +244,6 @@ impl Engine {
             Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
             None if kin::is_possible(&key) => self.kin(now, port, facts, head, &key, hashed, out),
             None => self.first(now, port, facts, head, &key, hashed, None, out),
-        }
-    }
-
-    /// Reads ahead what [`Engine::inspect`] is going to look up of a burst: packets with these facts, and the port on which
-    /// each arrived. Changes nothing.
-    pub fn read_ahead<'f>(&self, packets: impl ExactSizeIterator<Item = (&'f Facts, Port)>) {
-        let mut packets = packets;
-        while packets.len() > 0 {
-            let some = packets.by_ref().take(AHEAD_MAX);
-            self.table.read_ahead(some.filter_map(|(facts, port)| FlowKey::of(facts, port)));
         }
     }
 
@@ -512,6 +506,7 @@ impl Engine {
         let old = self.table.cold(slot).rule;
         let by_name = policy.by_key(old);
         let mark = self.table.hot(slot).mark;
+        let is_clean = spoofing::is_clean(&policy, &self.table.key(slot));
         let query = self.original_query(&policy, slot);
         let (rule, key) = match policy.on_deploy_of(by_name) {
             OnDeploy::Keep => (by_name, old),
@@ -529,6 +524,7 @@ impl Engine {
         };
         let (hot, cold) = self.table.both(slot);
         hot.policy = policy.generation;
+        hot.set_clean(is_clean);
         hot.set_terms(policy.timeouts_of(rule), policy.tcp_window(query.from));
         cold.rule = key;
         if mark.is_followed() && policy.helper_for(rule, &query) != Some(mark.kind()) {

@@ -6,12 +6,12 @@ use std::time::Duration as Pause;
 
 use arrayvec::ArrayVec;
 use sekisho_engine::fragment::Shelf;
-use sekisho_engine::packet::{self, Facts};
+use sekisho_engine::packet::{self, DeviceChecksum};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::{SessionId, SessionView};
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_engine::{Engine, Outbox, Running, steer};
+use sekisho_engine::{Engine, Glance, Outbox, Running, steer};
 
 use crate::BURST_MAX;
 use crate::io::PacketIo;
@@ -77,7 +77,7 @@ pub struct Worker<Io: PacketIo> {
     bundle: Box<Bundle<Io::Packet>>,
     next_policy: Option<Running>,
     request: Option<AtHand>,
-    facts: ArrayVec<Facts, BURST_MAX>,
+    glances: ArrayVec<Option<Glance>, BURST_MAX>,
     doomed: ArrayVec<SessionId, END_BUDGET>,
 }
 
@@ -112,7 +112,7 @@ impl<Io: PacketIo> Worker<Io> {
             bundle: Box::default(),
             next_policy: None,
             request: None,
-            facts: ArrayVec::new(),
+            glances: ArrayVec::new(),
             doomed: ArrayVec::new(),
         }
     }
@@ -181,41 +181,32 @@ impl<Io: PacketIo> Worker<Io> {
         ports.len()
     }
 
-    /// Works through the frames at hand: facts of all, then each to its owner or to the engine, then one send a port.
+    /// Works through the frames at hand: a glance at all, then each to its owner or to the engine, then one send a port.
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
         self.shared.counters.bursts.add(1);
-        self.gather(len, from_device);
+        let bytes = self.glance(len, &port_of, from_device);
         if from_device {
-            let bytes = self.facts.iter().map(|facts| u64::from(facts.wire_len)).sum();
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
-        self.engine.read_ahead(self.facts.iter().enumerate().map(|(place, facts)| (facts, port_of(place))));
+        self.engine.locate(self.glances.iter_mut().flatten());
         let workers = self.handoff.workers();
-        for place in 0..len {
-            let facts = self.facts[place];
+        for place in 0..self.glances.len() {
             let port = port_of(place);
-            // What is malformed belongs to no session, and is dropped where it came in. A fragment spoils its datagram.
-            let is_ownerless = facts.fault.is_some() && facts.fragment.is_none();
-            if from_device && workers > 1 && !is_ownerless {
-                let owner = steer::owner(&facts, self.io.head(place), workers);
+            let Some(glance) = &self.glances[place] else {
+                self.judge(now, place, port, from_device);
+                continue;
+            };
+            if from_device && workers > 1 {
+                let owner = glance.owner(workers);
                 if owner != self.config.worker {
                     self.hand_over(place, port, owner);
                     continue;
                 }
             }
-            if facts.fragment.is_some() {
-                self.collect(now, place, port);
-                continue;
+            match self.engine.pass(now, port, glance) {
+                Some(_) => self.forward(place, port.other()),
+                None => self.judge(now, place, port, from_device),
             }
-            let verdict = self.engine.inspect(now, port, &facts, self.io.head(place), &mut self.outbox);
-            if !verdict.is_forward() {
-                continue;
-            }
-            if self.io.wire_len(place) > self.io.frame_max(port.other()) {
-                self.shared.engine.reason(Reason::TooLong).add(1);
-                continue;
-            }
-            self.io.forward(place, port.other());
         }
         self.io.release();
         self.empty_outbox();
@@ -224,22 +215,59 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// The facts of all frames; of those that come from a device also whether their checksums hold.
-    fn gather(&mut self, len: usize, from_device: bool) {
-        self.facts.clear();
+    /// A glance at all frames; returns how many bytes they are.
+    fn glance(&mut self, len: usize, port_of: &impl Fn(usize) -> Port, from_device: bool) -> u64 {
+        self.glances.clear();
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
         }
+        let mut bytes = 0;
         for place in 0..len.min(BURST_MAX) {
             if place + PREFETCH_AHEAD < len {
                 self.io.prefetch(place + PREFETCH_AHEAD);
             }
-            let mut facts = packet::parse(self.io.head(place), self.io.wire_len(place));
-            if from_device {
-                packet::verify(&mut facts, self.io.checksum(place), self.io.segments(place));
-            }
-            self.facts.push(facts);
+            // What another worker handed over was summed there.
+            let checksum = if from_device { self.io.checksum(place) } else { DeviceChecksum::Good };
+            let wire_len = self.io.wire_len(place);
+            bytes += wire_len as u64;
+            self.glances.push(self.engine.glance(port_of(place), self.io.head(place), wire_len, checksum));
         }
+        bytes
+    }
+
+    /// All facts of a frame, and what follows from them.
+    fn judge(&mut self, now: Instant, place: usize, port: Port, from_device: bool) {
+        let mut facts = packet::parse(self.io.head(place), self.io.wire_len(place));
+        if from_device {
+            packet::verify(&mut facts, self.io.checksum(place), self.io.segments(place));
+        }
+        let workers = self.handoff.workers();
+        // What is malformed belongs to no session, and is dropped where it came in. A fragment spoils its datagram.
+        let is_ownerless = facts.fault.is_some() && facts.fragment.is_none();
+        if from_device && workers > 1 && !is_ownerless {
+            let owner = steer::owner(&facts, self.io.head(place), workers);
+            if owner != self.config.worker {
+                self.hand_over(place, port, owner);
+                return;
+            }
+        }
+        if facts.fragment.is_some() {
+            self.collect(now, place, port, &facts);
+            return;
+        }
+        let verdict = self.engine.inspect(now, port, &facts, self.io.head(place), &mut self.outbox);
+        if verdict.is_forward() {
+            self.forward(place, port.other());
+        }
+    }
+
+    /// Queues the frame at `place`, which may pass, to leave by `port`, if it is not too long for it.
+    fn forward(&mut self, place: usize, port: Port) {
+        if self.io.wire_len(place) > self.io.frame_max(port) {
+            self.shared.engine.reason(Reason::TooLong).add(1);
+            return;
+        }
+        self.io.forward(place, port);
     }
 
     fn hand_over(&mut self, place: usize, port: Port, owner: u16) {

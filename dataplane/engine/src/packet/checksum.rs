@@ -23,6 +23,12 @@ pub enum DeviceChecksum {
 /// (RFC 7450), LISP (RFC 9300), GRE (RFC 8086), VXLAN and VXLAN-GPE (RFC 7348), Geneve (RFC 8926), MPLS (RFC 7510).
 const TUNNEL_PORTS: [u16; 8] = [2152, 2268, 4341, 4754, 4789, 4790, 6081, 6635];
 
+/// Whether what is sent to this UDP port is, or may be, a tunnel's.
+#[inline]
+pub(super) fn is_tunnel(port: u16) -> bool {
+    TUNNEL_PORTS.contains(&port)
+}
+
 /// Judges the checksum of the packet with these facts, and says so in [`Facts::fault`] if it is wrong.
 ///
 /// `segments` are the bytes of the whole frame, its head first. What is malformed already, fragments, and frames of
@@ -83,7 +89,7 @@ pub(super) fn stated(facts: &Facts, device: DeviceChecksum, head: &[u8]) -> Foun
         protocol::TCP if is_good => return Found::Fault(None),
         protocol::TCP => (16, Some(facts.transport_len), Reason::TcpBadChecksum),
         protocol::UDP => {
-            let is_tunnel = TUNNEL_PORTS.contains(&facts.destination_port);
+            let is_tunnel = is_tunnel(facts.destination_port);
             if be16(packet, 6) == Some(0) {
                 // RFC 768: none was made. RFC 8200 section 8.1: IPv6 has no other, tunnels excepted.
                 let is_missing = !facts.addresses.is_v4() && !is_tunnel;

@@ -1,9 +1,9 @@
 //! IPv4 (RFC 791).
 
-use super::{Addresses, Facts, Fragment, be16, be32, offset, transport};
+use super::{Addresses, Facts, Fragment, be16, offset, transport};
 use crate::reason::Reason;
 
-const HEADER_MIN: usize = 20;
+pub(super) const HEADER_MIN: usize = 20;
 const OPTION_END: u8 = 0;
 const OPTION_NOP: u8 = 1;
 const OPTION_LOOSE_SOURCE_ROUTE: u8 = 131;
@@ -31,7 +31,7 @@ pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) 
         return Err(Reason::IpTruncated);
     }
     let header = head.get(at..at + header_len).ok_or(Reason::IpTruncated)?;
-    if !checksum_holds(header) {
+    if !checksum_holds(fixed, &header[HEADER_MIN..]) {
         return Err(Reason::IpBadChecksum);
     }
     if facts.hop_limit == 0 {
@@ -58,12 +58,18 @@ pub(super) fn parse(head: &[u8], wire_len: usize, at: usize, facts: &mut Facts) 
     transport::parse(head, facts)
 }
 
+/// Whether the checksum of a header without options holds.
+#[inline]
+pub(super) fn fixed_holds(fixed: &[u8; HEADER_MIN]) -> bool {
+    checksum_holds(fixed, &[])
+}
+
 /// RFC 1071: the sum over a correct header is all ones.
-fn checksum_holds(header: &[u8]) -> bool {
-    let mut sum: u64 = 0;
-    for at in (0..header.len()).step_by(4) {
-        sum += u64::from(be32(header, at).unwrap_or(0));
-    }
+#[inline]
+fn checksum_holds(fixed: &[u8; HEADER_MIN], options: &[u8]) -> bool {
+    let word = |bytes: &[u8; 4]| u64::from(u32::from_be_bytes(*bytes));
+    let (fixed, options) = (fixed.as_chunks::<4>().0, options.as_chunks::<4>().0);
+    let mut sum = fixed.iter().map(word).sum::<u64>() + options.iter().map(word).sum::<u64>();
     sum = (sum >> 32) + (sum & 0xffff_ffff);
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);

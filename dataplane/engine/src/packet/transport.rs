@@ -181,7 +181,7 @@ fn tcp(packet: &[u8], len: usize, facts: &mut Facts) -> Result<(), Reason> {
 }
 
 /// SYN, SYN+ACK, RST, RST+ACK, ACK, FIN+ACK, each with or without PSH and the congestion bits; URG where it can be.
-fn flags_possible(flags: u8) -> bool {
+pub(super) const fn flags_possible(flags: u8) -> bool {
     use tcp_flags::{ACK, FIN, RST, SYN, URG};
     const SYN_URG: u8 = SYN | URG;
     const SYN_ACK: u8 = SYN | ACK;

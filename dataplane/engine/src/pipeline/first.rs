@@ -5,6 +5,7 @@ use crate::flow::FlowKey;
 use crate::packet::{self, Facts, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
 use crate::port::Port;
+use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
@@ -86,8 +87,10 @@ impl Engine {
         let (generation, timeouts, log) =
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let tcp_window = policy.tcp_window(opener);
+        let is_clean = spoofing::is_clean(policy, &self.table.key(slot));
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
+        hot.set_clean(is_clean);
         hot.set_terms(timeouts, tcp_window);
         cold.count(port, facts.wire_len);
         self.learn_link(slot, port, facts, head);

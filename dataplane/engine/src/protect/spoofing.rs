@@ -1,6 +1,7 @@
 //! Source addresses that cannot be: LAND, bogons, and what the zones' networks say lives elsewhere.
 
-use crate::packet::{Addresses, Class, Facts, icmpv6};
+use crate::flow::{Ends, FlowKey};
+use crate::packet::{Addresses, Class, Facts, VlanStack, icmpv6};
 use crate::policy::{Policy, SpoofingMode};
 use crate::port::Port;
 use crate::reason::Reason;
@@ -16,24 +17,46 @@ pub(crate) fn check(policy: &Policy, port: Port, facts: &Facts) -> Option<Findin
     if is_land(facts) {
         return Some(Finding { reason: Reason::Land, mode: SpoofingMode::Drop });
     }
-    let protections = &policy.ruleset.protections;
     // A host that has no address yet asks from none: RFC 4862 section 5.4.2, RFC 5227 section 2.1.1.
     if is_unspecified(&facts.addresses) && asks_without_address(facts) {
         return None;
     }
-    if protections.bogons != SpoofingMode::Off && is_bogon(&facts.addresses) {
+    check_source(policy, port, facts.vlan, &facts.addresses)
+}
+
+/// Whether [`check`] finds nothing in any TCP segment or UDP datagram of the session with this key, whoever sends it.
+pub(crate) fn is_clean(policy: &Policy, key: &FlowKey) -> bool {
+    let (to_wan, to_lan) = match key.addresses {
+        Ends::V4 { lan, wan } => (
+            Addresses::V4 { source: lan, destination: wan },
+            Addresses::V4 { source: wan, destination: lan },
+        ),
+        Ends::V6 { lan, wan } => (
+            Addresses::V6 { source: lan, destination: wan },
+            Addresses::V6 { source: wan, destination: lan },
+        ),
+    };
+    to_wan != to_lan
+        && check_source(policy, Port::Lan, key.vlan, &to_wan).is_none()
+        && check_source(policy, Port::Wan, key.vlan, &to_lan).is_none()
+}
+
+/// Bogons, and the zones' networks.
+fn check_source(policy: &Policy, port: Port, vlan: VlanStack, addresses: &Addresses) -> Option<Finding> {
+    let protections = &policy.ruleset.protections;
+    if protections.bogons != SpoofingMode::Off && is_bogon(addresses) {
         return Some(Finding { reason: Reason::Bogon, mode: protections.bogons });
     }
     if protections.spoofing == SpoofingMode::Off
         || !policy.zones.knows_networks()
-        || is_link_local(&facts.addresses)
+        || is_link_local(addresses)
     {
         return None;
     }
-    let source = facts.addresses.source()?;
+    let source = addresses.source()?;
     policy
         .zones
-        .is_spoofed(port, facts.vlan.outer(), source)
+        .is_spoofed(port, vlan.outer(), source)
         .then_some(Finding { reason: Reason::Spoofed, mode: protections.spoofing })
 }
 

@@ -1,14 +1,14 @@
 //! The session table: fixed in size, taken at start; it never grows, never rehashes, never stalls.
 //!
-//! A session is three records under one slot number: [`Hot`] (64 bytes, one cache line: the key and everything that
-//! an established packet reads), [`Cold`] (48 bytes: counters and links) and, for IPv6, the two addresses (32
-//! bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
+//! A session is four records under one slot number: [`Hot`] (64 bytes, one cache line: the key and everything that
+//! an established packet reads), [`Cold`] (32 bytes, half a line: what it adds to), [`Ties`] (16 bytes: its places in
+//! lists) and, for IPv6, the two addresses (32 bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
 //! has two buckets (cuckoo hashing with partial keys: Fan et al., "Cuckoo Filter", 2014; Pagh and Rodler, 2004). It
 //! goes to the second only when the first is full, and the first then knows, so a look-up touches one line of the
 //! index, found or not, or two where there was a crowd. An insertion moves at most [`MOVES_MAX`] entries to make room;
 //! at eight ways and 80 % load one move is enough for all but one in twenty million, and two for the rest.
 //!
-//! 64 + 48 + 10 bytes: 122 bytes an IPv4 session, 154 an IPv6 one.
+//! 64 + 32 + 16 + 10 bytes: 122 bytes an IPv4 session, 154 an IPv6 one.
 
 use super::wheel::{Linked, Links, NIL};
 use super::{SessionId, State, tcp};
@@ -21,7 +21,6 @@ use crate::port::Port;
 mod ahead;
 mod half_open;
 
-pub(crate) use ahead::AHEAD_MAX;
 use half_open::List;
 
 /// Slots of a bucket.
@@ -67,6 +66,8 @@ impl Hot {
     const FROM_WAN: u8 = 4;
     /// Its ends were asked whether they live; how often is told by [`Table::probes`].
     const ASKED: u8 = 8;
+    /// Nothing is wrong with the source address of either end, under the policy that it was decided under.
+    const CLEAN: u8 = 16;
     /// The end on the LAN side answered; twice that: the one on the WAN side.
     const ANSWERED: u8 = 32;
     const ANSWERED_BOTH: u8 = 32 | 64;
@@ -125,6 +126,17 @@ impl Hot {
         self.flags &= !(Self::ASKED | Self::ANSWERED_BOTH);
     }
 
+    /// Whether nothing is wrong with the source address of either end, under the policy that it was decided under.
+    pub(crate) const fn set_clean(&mut self, is_clean: bool) {
+        self.flags = self.flags & !Self::CLEAN | if is_clean { Self::CLEAN } else { 0 };
+    }
+
+    /// Whether a packet of it may pass with nothing but its state machine to ask: its ends' addresses are right, nobody
+    /// asked whether they live, no helper reads.
+    pub(crate) const fn is_smooth(&self) -> bool {
+        self.flags & (Self::CLEAN | Self::ASKED) == Self::CLEAN && !self.mark.is_read()
+    }
+
     /// Whether it may make room for a newcomer in a full table: it is half-open, or was only refused.
     fn makes_room(&self) -> bool {
         self.state.is_half_open() || self.was_unanswered()
@@ -147,7 +159,7 @@ impl Hot {
 
 /// What a packet only adds to.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct Cold {
     packets_low: [u32; 2],
     bytes_low: [u32; 2],
@@ -156,6 +168,12 @@ pub(crate) struct Cold {
     /// When its first packet came: milliseconds of the engine's clock, wrapping.
     pub(crate) created_ms: u32,
     pub(crate) rule: RuleKey,
+}
+
+/// Where a session is in lists.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Ties {
     timer: Links,
     /// Neighbours in the list of sessions that make room; of a free slot: the next free one; of any other session: the
     /// words of [`tcp::Attempt`], or none, and above them how often its ends were asked whether they live.
@@ -163,11 +181,13 @@ pub(crate) struct Cold {
 }
 
 const _: () = assert!(size_of::<Hot>() == 64);
-const _: () = assert!(size_of::<Cold>() == 48);
+const _: () = assert!(size_of::<Cold>() == 32);
+const _: () = assert!(size_of::<Ties>() == 16);
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Cold {
     /// Counts a frame of `bytes` that arrived on `port`; 48 bits each.
+    #[inline]
     pub(crate) fn count(&mut self, port: Port, bytes: u32) {
         let side = port.index();
         add48(&mut self.packets_low[side], &mut self.packets_high[side], 1);
@@ -235,7 +255,7 @@ pub struct Hashed {
 pub struct Full;
 
 /// The timer links of all slots.
-pub(crate) struct Timers<'t>(pub(crate) &'t mut [Cold]);
+pub(crate) struct Timers<'t>(pub(crate) &'t mut [Ties]);
 
 impl Linked for Timers<'_> {
     fn links(&mut self, entry: u32) -> &mut Links {
@@ -257,6 +277,7 @@ pub struct Table {
     buckets: Vec<Bucket>,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
+    ties: Vec<Ties>,
     /// IPv6 addresses, LAN side first. Its pages are taken from the system when IPv6 sessions first need them.
     wide: Vec<[u128; 2]>,
     /// Link headers of sessions whose ends are told when they expire; memory as with `wide`.
@@ -286,6 +307,7 @@ impl Table {
             buckets: vec![Bucket::default(); buckets],
             hot: vec![Hot::default(); capacity],
             cold: vec![Cold::default(); capacity],
+            ties: vec![Ties::default(); capacity],
             wide: vec![[0; 2]; capacity],
             links: vec![[[0; 12]; 2]; capacity],
             beside: vec![[0; 2]; capacity],
@@ -318,10 +340,14 @@ impl Table {
 
     /// Bytes of memory it has taken, IPv6 addresses and link headers apart.
     pub fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.buckets) + size_of_val(&*self.hot) + size_of_val(&*self.cold)
+        size_of_val(&*self.buckets)
+            + size_of_val(&*self.hot)
+            + size_of_val(&*self.cold)
+            + size_of_val(&*self.ties)
     }
 
     /// Where `key` hashes to.
+    #[inline]
     pub fn hash(&self, key: &FlowKey) -> Hashed {
         let hash = self.secret.hash(key);
         let tag = (low16(hash) & !Bucket::SECOND).max(1);
@@ -338,20 +364,7 @@ impl Table {
 
     /// The slot of the live session with this key.
     pub fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
-        let (lan, wan, flags) = match key.addresses {
-            Ends::V4 { lan, wan } => (lan, wan, 0),
-            Ends::V6 { lan, wan } => (fold(lan), fold(wan), Hot::V6),
-        };
-        let (ports, tag) = (key.port_bits(), key.tag_bits());
-        let is_it = |slot: &u32| {
-            let hot = &self.hot[*slot as usize];
-            hot.lan == lan
-                && hot.wan == wan
-                && hot.ports == ports
-                && hot.tag == tag
-                && hot.flags & Hot::V6 == flags
-                && self.same_wide(*slot, key)
-        };
+        let is_it = |slot: &u32| self.is(*slot, key);
         let first = &self.buckets[hashed.first as usize];
         let found = first.ways(hashed.tag).map(|way| first.slots[way]).find(is_it);
         if found.is_some() || first.elsewhere == 0 {
@@ -361,11 +374,24 @@ impl Table {
         second.ways(hashed.tag | Bucket::SECOND).map(|way| second.slots[way]).find(is_it)
     }
 
-    fn same_wide(&self, slot: u32, key: &FlowKey) -> bool {
-        match key.addresses {
-            Ends::V4 { .. } => true,
-            Ends::V6 { lan, wan } => self.wide[slot as usize] == [lan, wan],
-        }
+    /// Whether the live session in `slot` has this key.
+    #[inline]
+    pub(crate) fn is(&self, slot: u32, key: &FlowKey) -> bool {
+        let hot = &self.hot[slot as usize];
+        let (lan, wan, flags) = match key.addresses {
+            Ends::V4 { lan, wan } => (lan, wan, Hot::LIVE),
+            Ends::V6 { lan, wan } => (fold(lan), fold(wan), Hot::LIVE | Hot::V6),
+        };
+        let is_near = hot.lan == lan
+            && hot.wan == wan
+            && hot.ports == key.port_bits()
+            && hot.tag == key.tag_bits()
+            && hot.flags & (Hot::LIVE | Hot::V6) == flags;
+        is_near
+            && match key.addresses {
+                Ends::V4 { .. } => true,
+                Ends::V6 { lan, wan } => self.wide[slot as usize] == [lan, wan],
+            }
     }
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
@@ -379,7 +405,7 @@ impl Table {
             self.untouched - 1
         } else {
             let slot = self.free;
-            self.free = self.cold[slot as usize].half_open.next();
+            self.free = self.ties[slot as usize].half_open.next();
             slot
         };
         let index = slot as usize;
@@ -401,6 +427,7 @@ impl Table {
         self.hot[index] =
             Hot { lan, wan, ports, tag: key.tag_bits(), generation, state, flags, ..Hot::default() };
         self.cold[index] = Cold::default();
+        self.ties[index] = Ties::default();
         let first = hashed.first as usize;
         self.buckets[first].elsewhere += u32::from(bucket != first);
         let mark = if bucket == first { 0 } else { Bucket::SECOND };
@@ -466,7 +493,7 @@ impl Table {
             self.leave_half_open(slot);
         }
         self.hot[slot as usize].flags = 0;
-        self.cold[slot as usize].half_open = Links::to(self.free);
+        self.ties[slot as usize].half_open = Links::to(self.free);
         self.free = slot;
         self.live -= 1;
     }
@@ -492,6 +519,7 @@ impl Table {
     }
 
     /// Both parts of a session.
+    #[inline]
     pub(crate) fn both(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {
         (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
     }
@@ -549,10 +577,11 @@ impl Table {
 
     /// The timer links of all sessions.
     pub(crate) fn timers(&mut self) -> Timers<'_> {
-        Timers(&mut self.cold)
+        Timers(&mut self.ties)
     }
 
     /// The name of the session in `slot`.
+    #[inline]
     pub(crate) fn id(&self, slot: u32) -> SessionId {
         SessionId::new(self.worker, self.hot[slot as usize].generation(), slot)
     }

@@ -288,13 +288,31 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
             return Outcome::Pass;
         }
     }
-    remember(peers, side, segment, end);
+    remember(peers, side, tcp, end);
     match (suspect, state) {
         (true, _) => Outcome::Suspect,
         // Stragglers do not keep a dead session.
         (false, State::Reset) => Outcome::Pass,
         (false, _) => Outcome::Accept,
     }
+}
+
+/// Remembers a segment that arrived on the port of index `side` with nothing but data and an acknowledgement, of a session
+/// that is established, if it lies within the windows. Otherwise nothing is changed, and [`track`] is to judge it.
+#[inline]
+pub(crate) fn advance(peers: &mut [Peer; 2], side: usize, tcp: &Tcp) -> bool {
+    const OPEN: u8 = Peer::SYN | Peer::SYN_ACKNOWLEDGED;
+    const UNCOMMON: u8 = Peer::FIN | Peer::FIN_ACKNOWLEDGED | Peer::RESET | Peer::PICKED_UP;
+    let [lan, wan] = *peers;
+    let (sender, receiver) = if side == 0 { (lan, wan) } else { (wan, lan) };
+    let end = tcp.sequence.wrapping_add(tcp.data_len);
+    let is_established =
+        lan.flags & wan.flags & OPEN == OPEN && (lan.flags | wan.flags) & UNCOMMON == 0;
+    if !is_established || !matches!(fits(sender, receiver, tcp, end), Fit::Inside) {
+        return false;
+    }
+    remember(peers, side, tcp, end);
+    true
 }
 
 /// The other side of a session that was picked up speaks for the first time: it must speak of the same numbers.
@@ -311,16 +329,16 @@ fn answer_pick_up(peers: &mut [Peer; 2], side: usize, segment: &Segment) -> Outc
     peers[side].end = higher(sender.end, end);
     peers[side].window_max = tcp.window;
     peers[side].flags |= Peer::SYN | Peer::SYN_ACKNOWLEDGED;
-    remember(peers, side, segment, end);
+    remember(peers, side, tcp, end);
     Outcome::Accept
 }
 
-fn remember(peers: &mut [Peer; 2], side: usize, segment: &Segment, end: u32) {
-    let tcp = &segment.tcp;
+#[inline]
+fn remember(peers: &mut [Peer; 2], side: usize, tcp: &Tcp, end: u32) {
     let sender = &mut peers[side];
     sender.end = higher(sender.end, end);
     sender.window_max = sender.window_max.max(tcp.window);
-    if segment.is(tcp_flags::FIN) {
+    if tcp.flags & tcp_flags::FIN != 0 {
         sender.flags |= Peer::FIN;
     }
     let window = u32::from(tcp.window) << sender.shift();
@@ -361,6 +379,7 @@ enum Fit {
 }
 
 /// The four bounds.
+#[inline]
 fn fits(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> Fit {
     // A probe of a closed window is the byte beyond it, and the next acknowledgement has the number behind that.
     let edge = sender.end_max.wrapping_add(u32::from(end == tcp.sequence));

@@ -2,7 +2,7 @@
 //! piece.
 
 use sekisho_engine::fragment::{Carried, Collected, DatagramId};
-use sekisho_engine::packet;
+use sekisho_engine::packet::{self, Facts};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::steer;
@@ -14,12 +14,11 @@ use crate::io::PacketIo;
 
 impl<Io: PacketIo> Worker<Io> {
     /// Keeps the fragment at `place` until its datagram is whole, or leaves it to be freed.
-    pub(super) fn collect(&mut self, now: Instant, place: usize, port: Port) {
-        let facts = self.facts[place];
+    pub(super) fn collect(&mut self, now: Instant, place: usize, port: Port, facts: &Facts) {
         let fits = self.io.wire_len(place) <= self.io.frame_max(port.other());
-        let sum = packet::sum_piece(&facts, self.io.segments(place));
+        let sum = packet::sum_piece(facts, self.io.segments(place));
         let (head, carried) = (self.io.head(place), Carried { sum, fits });
-        let collected = self.engine.collect(now, port, &facts, head, carried, &mut self.outbox);
+        let collected = self.engine.collect(now, port, facts, head, carried, &mut self.outbox);
         // First what goes: its place may be the one that this frame comes to.
         self.drop_released();
         let (Collected::Held(datagram) | Collected::Whole(datagram)) = collected else { return };

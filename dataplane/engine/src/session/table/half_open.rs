@@ -13,7 +13,7 @@ const NO_ATTEMPT: u32 = 1 << 31;
 
 const _: () = assert!(Timeouts::PROBE_RETRIES_MAX as u32 <= PROBES_MAX && PROBES_AT + 5 <= 31);
 
-/// A list through [`super::Cold::half_open`].
+/// A list through [`super::Ties::half_open`].
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) oldest: u32,
@@ -38,7 +38,7 @@ impl Table {
 
     /// How often the ends of a session that is not half-open were asked whether they live, since they last spoke.
     pub(crate) fn probes(&self, slot: u32) -> u32 {
-        let probes = self.cold[slot as usize].half_open.next() >> PROBES_AT & PROBES_MAX;
+        let probes = self.ties[slot as usize].half_open.next() >> PROBES_AT & PROBES_MAX;
         if self.hot[slot as usize].is_asked() { probes } else { 0 }
     }
 
@@ -47,7 +47,7 @@ impl Table {
         debug_assert!(!self.hot[slot as usize].makes_room(), "its links are those of the list");
         let probes = (self.probes(slot) + 1).min(PROBES_MAX);
         self.hot[slot as usize].flags |= Hot::ASKED;
-        let links = &mut self.cold[slot as usize].half_open;
+        let links = &mut self.ties[slot as usize].half_open;
         links.set_next(links.next() & !(PROBES_MAX << PROBES_AT) | probes << PROBES_AT);
     }
 
@@ -58,14 +58,14 @@ impl Table {
         }
         let words = attempt.map(|attempt| attempt.after(self.attempt(slot)).words());
         let (first, second) = words.unwrap_or((0, NO_ATTEMPT));
-        let links = &mut self.cold[slot as usize].half_open;
+        let links = &mut self.ties[slot as usize].half_open;
         let probes = links.next() & PROBES_MAX << PROBES_AT;
         *links = Links::between(first, second | probes);
     }
 
     /// The last SYN that came in the midst of a session.
     pub(crate) fn attempt(&self, slot: u32) -> Option<tcp::Attempt> {
-        let links = self.cold[slot as usize].half_open;
+        let links = self.ties[slot as usize].half_open;
         let is_told = !self.hot[slot as usize].makes_room() && links.next() & NO_ATTEMPT == 0;
         is_told.then(|| tcp::Attempt::from_words(links.previous(), links.next()))
     }
@@ -77,23 +77,23 @@ impl Table {
 
     pub(super) fn join_half_open(&mut self, slot: u32) {
         let newest = self.half_open.newest;
-        self.cold[slot as usize].half_open = Links::between(newest, NIL);
+        self.ties[slot as usize].half_open = Links::between(newest, NIL);
         match newest {
             NIL => self.half_open.oldest = slot,
-            _ => self.cold[newest as usize].half_open.set_next(slot),
+            _ => self.ties[newest as usize].half_open.set_next(slot),
         }
         self.half_open.newest = slot;
     }
 
     pub(super) fn leave_half_open(&mut self, slot: u32) {
-        let links = core::mem::take(&mut self.cold[slot as usize].half_open);
+        let links = core::mem::take(&mut self.ties[slot as usize].half_open);
         match links.previous() {
             NIL => self.half_open.oldest = links.next(),
-            previous => self.cold[previous as usize].half_open.set_next(links.next()),
+            previous => self.ties[previous as usize].half_open.set_next(links.next()),
         }
         match links.next() {
             NIL => self.half_open.newest = links.previous(),
-            next => self.cold[next as usize].half_open.set_previous(links.previous()),
+            next => self.ties[next as usize].half_open.set_previous(links.previous()),
         }
     }
 }

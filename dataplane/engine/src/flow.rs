@@ -86,7 +86,7 @@ impl FlowKey {
     }
 
     /// The key of a packet with these headers that arrived on `port`; the numbers stand for its ports.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn oriented(
         port: Port,
         addresses: Addresses,
@@ -196,6 +196,7 @@ impl HashSecret {
     /// Folded 64 by 64 to 128 bit multiplications with secret operands, as in the wyhash family: a few cycles, and
     /// every bit of the result depends on every bit of the key and the secret. This is no cryptographic function;
     /// its values never leave the process, which is what an attack on it would need.
+    #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {
         let [a, b, c, d] = self.0;
         let tail = u64::from(key.port_bits()) << 32 | u64::from(key.tag_bits());
@@ -219,6 +220,7 @@ const fn halves(wide: u128) -> (u64, u64) {
     ((wide >> 64) as u64, wide as u64)
 }
 
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let (high, low) = halves(u128::from(a) * u128::from(b));
     high ^ low

@@ -23,7 +23,9 @@ use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_engine::{Config, Engine, Event, Evidence, Outbox, OwnFrame, Prospect, Running, Verdict, steer};
+use sekisho_engine::{
+    Config, Engine, Event, Evidence, Glance, Outbox, OwnFrame, Prospect, Running, Verdict, steer,
+};
 
 mod fragments;
 
@@ -285,7 +287,11 @@ impl Simulation {
 
     /// What the appliance does first with every frame.
     fn pass(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Option<Verdict> {
-        let mut glance = self.engines[0].glance(port, bytes, wire_len, packet::DeviceChecksum::NotChecked)?;
+        let mut glance = Glance::default();
+        self.engines[0].glance(port, bytes, wire_len, packet::DeviceChecksum::NotChecked, &mut glance);
+        if !glance.is_plain() {
+            return None;
+        }
         let owner = usize::from(glance.owner(u16::try_from(self.engines.len()).unwrap_or(u16::MAX)));
         let engine = &mut self.engines[owner];
         engine.locate([&mut glance]);

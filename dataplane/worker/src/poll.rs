@@ -77,7 +77,7 @@ pub struct Worker<Io: PacketIo> {
     bundle: Box<Bundle<Io::Packet>>,
     next_policy: Option<Running>,
     request: Option<AtHand>,
-    glances: ArrayVec<Option<Glance>, BURST_MAX>,
+    glances: Box<[Glance; BURST_MAX]>,
     doomed: ArrayVec<SessionId, END_BUDGET>,
 }
 
@@ -112,7 +112,7 @@ impl<Io: PacketIo> Worker<Io> {
             bundle: Box::default(),
             next_policy: None,
             request: None,
-            glances: ArrayVec::new(),
+            glances: Box::new([Glance::default(); BURST_MAX]),
             doomed: ArrayVec::new(),
         }
     }
@@ -183,19 +183,21 @@ impl<Io: PacketIo> Worker<Io> {
 
     /// Works through the frames at hand: a glance at all, then each to its owner or to the engine, then one send a port.
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
+        let len = len.min(BURST_MAX);
         self.shared.counters.bursts.add(1);
         let bytes = self.glance(len, &port_of, from_device);
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
-        self.engine.locate(self.glances.iter_mut().flatten());
+        self.engine.locate(&mut self.glances[..len]);
         let workers = self.handoff.workers();
-        for place in 0..self.glances.len() {
+        for place in 0..len {
             let port = port_of(place);
-            let Some(glance) = &self.glances[place] else {
+            let glance = &self.glances[place];
+            if !glance.is_plain() {
                 self.judge(now, place, port, from_device);
                 continue;
-            };
+            }
             if from_device && workers > 1 {
                 let owner = glance.owner(workers);
                 if owner != self.config.worker {
@@ -217,12 +219,11 @@ impl<Io: PacketIo> Worker<Io> {
 
     /// A glance at all frames; returns how many bytes they are.
     fn glance(&mut self, len: usize, port_of: &impl Fn(usize) -> Port, from_device: bool) -> u64 {
-        self.glances.clear();
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
         }
         let mut bytes = 0;
-        for place in 0..len.min(BURST_MAX) {
+        for place in 0..len {
             if place + PREFETCH_AHEAD < len {
                 self.io.prefetch(place + PREFETCH_AHEAD);
             }
@@ -230,7 +231,8 @@ impl<Io: PacketIo> Worker<Io> {
             let checksum = if from_device { self.io.checksum(place) } else { DeviceChecksum::Good };
             let wire_len = self.io.wire_len(place);
             bytes += wire_len as u64;
-            self.glances.push(self.engine.glance(port_of(place), self.io.head(place), wire_len, checksum));
+            let glance = &mut self.glances[place];
+            self.engine.glance(port_of(place), self.io.head(place), wire_len, checksum, glance);
         }
         bytes
     }

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
-use sekisho_dpdk::{Eal, cores_open};
+use sekisho_dpdk::{Eal, LargeOnHugePages, cores_open};
 use sekisho_policy::Appliance;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -52,6 +52,10 @@ use crate::run::policy::{InForce, Keys, Ready, Source};
 use crate::run::server::Socket;
 use crate::run::signals::{Signal, Signals};
 use crate::run::status::About;
+
+/// Session tables and classifiers, which packets read all over, lie on huge pages where the kernel has any.
+#[global_allocator]
+static ALLOCATOR: LargeOnHugePages = LargeOnHugePages;
 
 /// How often control takes what workers report.
 const TICK: Duration = Duration::from_millis(10);

@@ -30,7 +30,7 @@ impl Plain {
 }
 
 /// What a frame that arrived on `port` is, if it is a plain packet; `head` and `wire_len` as for [`super::parse`].
-#[inline]
+#[inline(always)]
 pub(crate) fn glance(port: Port, head: &[u8], wire_len: usize, device: DeviceChecksum) -> Option<Plain> {
     let ethernet: &[u8; 14] = head.first_chunk()?;
     let is_to_group = ethernet[0] & 1 == 1;
@@ -110,7 +110,7 @@ const fn be(high: u8, low: u8) -> u16 {
 /// Addresses, protocol, length of the header, bytes behind it.
 type Network = (Addresses, u8, usize, usize);
 
-#[inline]
+#[inline(always)]
 fn v4(packet: &[u8], room: usize) -> Option<Network> {
     let fixed: &[u8; ipv4::HEADER_MIN] = packet.first_chunk()?;
     let total_len = usize::from(be(fixed[2], fixed[3]));
@@ -125,7 +125,7 @@ fn v4(packet: &[u8], room: usize) -> Option<Network> {
     Some((Addresses::V4 { source, destination }, fixed[9], ipv4::HEADER_MIN, len))
 }
 
-#[inline]
+#[inline(always)]
 fn v6(packet: &[u8], room: usize) -> Option<Network> {
     const HEADER: usize = super::ipv6::HEADER;
     let fixed: &[u8; HEADER] = packet.first_chunk()?;
@@ -139,6 +139,7 @@ fn v6(packet: &[u8], room: usize) -> Option<Network> {
 }
 
 /// Whether the checksum of a whole TCP segment or UDP datagram holds.
+#[inline(never)]
 fn holds(addresses: &Addresses, protocol: u8, bytes: &[u8]) -> bool {
     let Ok(len) = u32::try_from(bytes.len()) else { return false };
     let mut sum = Sum::of_pseudo_header(addresses, protocol, len);

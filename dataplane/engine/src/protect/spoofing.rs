@@ -27,14 +27,12 @@ pub(crate) fn check(policy: &Policy, port: Port, facts: &Facts) -> Option<Findin
 /// Whether [`check`] finds nothing in any TCP segment or UDP datagram of the session with this key, whoever sends it.
 pub(crate) fn is_clean(policy: &Policy, key: &FlowKey) -> bool {
     let (to_wan, to_lan) = match key.addresses {
-        Ends::V4 { lan, wan } => (
-            Addresses::V4 { source: lan, destination: wan },
-            Addresses::V4 { source: wan, destination: lan },
-        ),
-        Ends::V6 { lan, wan } => (
-            Addresses::V6 { source: lan, destination: wan },
-            Addresses::V6 { source: wan, destination: lan },
-        ),
+        Ends::V4 { lan, wan } => {
+            (Addresses::V4 { source: lan, destination: wan }, Addresses::V4 { source: wan, destination: lan })
+        }
+        Ends::V6 { lan, wan } => {
+            (Addresses::V6 { source: lan, destination: wan }, Addresses::V6 { source: wan, destination: lan })
+        }
     };
     to_wan != to_lan
         && check_source(policy, Port::Lan, key.vlan, &to_wan).is_none()
@@ -47,9 +45,7 @@ fn check_source(policy: &Policy, port: Port, vlan: VlanStack, addresses: &Addres
     if protections.bogons != SpoofingMode::Off && is_bogon(addresses) {
         return Some(Finding { reason: Reason::Bogon, mode: protections.bogons });
     }
-    if protections.spoofing == SpoofingMode::Off
-        || !policy.zones.knows_networks()
-        || is_link_local(addresses)
+    if protections.spoofing == SpoofingMode::Off || !policy.zones.knows_networks() || is_link_local(addresses)
     {
         return None;
     }

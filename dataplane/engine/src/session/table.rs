@@ -203,10 +203,14 @@ impl Cold {
     }
 }
 
+#[inline]
 fn add48(low: &mut u32, high: &mut u16, more: u32) {
     let (sum, carry) = low.overflowing_add(more);
     *low = sum;
-    *high = high.wrapping_add(u16::from(carry));
+    // Once in four billion: foretold, where an addition each time would be one more read and write.
+    if carry {
+        *high = high.wrapping_add(1);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -241,13 +245,70 @@ impl Bucket {
 }
 
 /// Where a key hashes to: computed once a packet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Hashed {
     /// All 64 bits, for what remembers sessions beside the table.
     pub(crate) hash: u64,
     /// 15 bits, not all zero.
     tag: u16,
     first: u32,
+}
+
+/// A key as slots hold it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PackedKey {
+    lan: u32,
+    wan: u32,
+    ports: u32,
+    tag: u32,
+    /// Those that a live session with this key has of [`Hot::LIVE`] and [`Hot::V6`].
+    flags: u8,
+    /// The addresses of IPv6; anything with IPv4.
+    wide: [u128; 2],
+}
+
+impl PackedKey {
+    pub(crate) fn of(key: &FlowKey) -> Self {
+        let mut packed = Self::default();
+        packed.set(key);
+        packed
+    }
+
+    /// The same in place: what IPv4 has no need of is not written.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, key: &FlowKey) {
+        match key.addresses {
+            Ends::V4 { lan, wan } => (self.lan, self.wan, self.flags) = (lan, wan, Hot::LIVE),
+            Ends::V6 { lan, wan } => {
+                (self.lan, self.wan, self.flags) = (fold(lan), fold(wan), Hot::LIVE | Hot::V6);
+                self.wide = [lan, wan];
+            }
+        }
+        (self.ports, self.tag) = (key.port_bits(), key.tag_bits());
+    }
+
+    /// IP protocol number.
+    #[inline]
+    pub(crate) const fn protocol(&self) -> u8 {
+        (self.tag >> 24) as u8
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
+    pub(crate) const fn unpacked(&self) -> FlowKey {
+        let addresses = if self.flags & Hot::V6 == 0 {
+            Ends::V4 { lan: self.lan, wan: self.wan }
+        } else {
+            let [lan, wan] = self.wide;
+            Ends::V6 { lan, wan }
+        };
+        FlowKey {
+            addresses,
+            lan_port: (self.ports >> 16) as u16,
+            wan_port: self.ports as u16,
+            protocol: self.protocol(),
+            vlan: VlanStack::from_bits(self.tag),
+        }
+    }
 }
 
 /// Why a session could not be kept.
@@ -364,7 +425,8 @@ impl Table {
 
     /// The slot of the live session with this key.
     pub fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
-        let is_it = |slot: &u32| self.is(*slot, key);
+        let packed = PackedKey::of(key);
+        let is_it = |slot: &u32| self.is(*slot, &packed);
         let first = &self.buckets[hashed.first as usize];
         let found = first.ways(hashed.tag).map(|way| first.slots[way]).find(is_it);
         if found.is_some() || first.elsewhere == 0 {
@@ -376,22 +438,15 @@ impl Table {
 
     /// Whether the live session in `slot` has this key.
     #[inline]
-    pub(crate) fn is(&self, slot: u32, key: &FlowKey) -> bool {
+    pub(crate) fn is(&self, slot: u32, key: &PackedKey) -> bool {
         let hot = &self.hot[slot as usize];
-        let (lan, wan, flags) = match key.addresses {
-            Ends::V4 { lan, wan } => (lan, wan, Hot::LIVE),
-            Ends::V6 { lan, wan } => (fold(lan), fold(wan), Hot::LIVE | Hot::V6),
-        };
-        let is_near = hot.lan == lan
-            && hot.wan == wan
-            && hot.ports == key.port_bits()
-            && hot.tag == key.tag_bits()
-            && hot.flags & (Hot::LIVE | Hot::V6) == flags;
-        is_near
-            && match key.addresses {
-                Ends::V4 { .. } => true,
-                Ends::V6 { lan, wan } => self.wide[slot as usize] == [lan, wan],
-            }
+        // All words at once, and one branch: the usual answer is yes.
+        let differ = (hot.lan ^ key.lan)
+            | (hot.wan ^ key.wan)
+            | (hot.ports ^ key.ports)
+            | (hot.tag ^ key.tag)
+            | u32::from(hot.flags & (Hot::LIVE | Hot::V6) ^ key.flags);
+        differ == 0 && (key.flags & Hot::V6 == 0 || self.wide[slot as usize] == key.wide)
     }
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
@@ -599,22 +654,10 @@ impl Table {
     }
 
     /// The key of the session in `slot`.
-    #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
     pub(crate) fn key(&self, slot: u32) -> FlowKey {
-        let hot = &self.hot[slot as usize];
-        let addresses = if hot.flags & Hot::V6 == 0 {
-            Ends::V4 { lan: hot.lan, wan: hot.wan }
-        } else {
-            let [lan, wan] = self.wide[slot as usize];
-            Ends::V6 { lan, wan }
-        };
-        FlowKey {
-            addresses,
-            lan_port: (hot.ports >> 16) as u16,
-            wan_port: hot.ports as u16,
-            protocol: hot.protocol(),
-            vlan: VlanStack::from_bits(hot.tag),
-        }
+        let Hot { lan, wan, ports, tag, flags, .. } = self.hot[slot as usize];
+        let wide = if flags & Hot::V6 == 0 { [0; 2] } else { self.wide[slot as usize] };
+        PackedKey { lan, wan, ports, tag, flags, wide }.unpacked()
     }
 }
 

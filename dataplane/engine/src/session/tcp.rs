@@ -306,8 +306,7 @@ pub(crate) fn advance(peers: &mut [Peer; 2], side: usize, tcp: &Tcp) -> bool {
     let [lan, wan] = *peers;
     let (sender, receiver) = if side == 0 { (lan, wan) } else { (wan, lan) };
     let end = tcp.sequence.wrapping_add(tcp.data_len);
-    let is_established =
-        lan.flags & wan.flags & OPEN == OPEN && (lan.flags | wan.flags) & UNCOMMON == 0;
+    let is_established = lan.flags & wan.flags & OPEN == OPEN && (lan.flags | wan.flags) & UNCOMMON == 0;
     if !is_established || !matches!(fits(sender, receiver, tcp, end), Fit::Inside) {
         return false;
     }

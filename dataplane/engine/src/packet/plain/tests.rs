@@ -50,7 +50,10 @@ fn sound_packets_are_plain_whoever_looked_at_their_checksums() {
         padded.extend([0; 9]);
         assert!(glance(Port::Lan, &padded, padded.len(), DeviceChecksum::NotChecked).is_some());
         let cut = &frame[..frame.len() - 3];
-        assert!(glance(Port::Lan, cut, frame.len(), DeviceChecksum::NotChecked).is_none(), "it cannot be summed");
+        assert!(
+            glance(Port::Lan, cut, frame.len(), DeviceChecksum::NotChecked).is_none(),
+            "it cannot be summed"
+        );
         assert!(glance(Port::Lan, cut, frame.len(), DeviceChecksum::Good).is_some());
     }
 }

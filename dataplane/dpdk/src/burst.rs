@@ -147,6 +147,22 @@ impl Burst {
         }
     }
 
+    /// Moves packets to the end of another burst, in order: those at the places whose bits are set, the lowest for place
+    /// 0. Returns their bytes, all segments counted. What finds no room there stays.
+    #[inline]
+    pub fn move_all_to(&mut self, places: u64, other: &mut Burst) -> u64 {
+        let (mut left, mut bytes) = (places, 0);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let len = self.get(place).map_or(0, Packet::total_len);
+            if self.move_to(place, other) {
+                bytes += len as u64;
+            }
+        }
+        bytes
+    }
+
     /// Takes the packet at a place out, to pass it on by itself.
     #[inline]
     pub fn take(&mut self, place: usize) -> Option<Mbuf> {

@@ -82,21 +82,8 @@ impl FlowKey {
                 _ => (0, 0),
             }
         };
-        Self::oriented(port, facts.addresses, source_port, destination_port, facts.protocol, facts.vlan)
-    }
-
-    /// The key of a packet with these headers that arrived on `port`; the numbers stand for its ports.
-    #[inline(always)]
-    pub(crate) fn oriented(
-        port: Port,
-        addresses: Addresses,
-        source_port: u16,
-        destination_port: u16,
-        protocol: u8,
-        vlan: VlanStack,
-    ) -> Option<Self> {
         let from_lan = port == Port::Lan;
-        let addresses = match addresses {
+        let addresses = match facts.addresses {
             Addresses::None => return None,
             Addresses::V4 { source, destination } if from_lan => Ends::V4 { lan: source, wan: destination },
             Addresses::V4 { source, destination } => Ends::V4 { lan: destination, wan: source },
@@ -105,7 +92,7 @@ impl FlowKey {
         };
         let (lan_port, wan_port) =
             if from_lan { (source_port, destination_port) } else { (destination_port, source_port) };
-        Some(Self { addresses, lan_port, wan_port, protocol, vlan })
+        Some(Self { addresses, lan_port, wan_port, protocol: facts.protocol, vlan: facts.vlan })
     }
 
     /// The five-tuple as seen by packets that arrive on `from`.
@@ -168,6 +155,74 @@ impl FlowKey {
     }
 }
 
+/// A key in words, as the session table holds it: compared and hashed without a branch. Made once for each place of a
+/// burst, and written over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PackedKey {
+    /// Addresses: themselves for IPv4; folded to 32 bits for IPv6.
+    pub(crate) lan: u32,
+    pub(crate) wan: u32,
+    /// Ports, LAN side in the upper half.
+    pub(crate) ports: u32,
+    /// VLAN tags and protocol.
+    pub(crate) tag: u32,
+    pub(crate) is_v6: bool,
+    /// The addresses of IPv6, LAN side first; anything with IPv4.
+    pub(crate) wide: [u128; 2],
+}
+
+impl PackedKey {
+    #[inline]
+    pub(crate) fn of(key: &FlowKey) -> Self {
+        let mut packed = Self { ports: key.port_bits(), tag: key.tag_bits(), ..Self::default() };
+        match key.addresses {
+            Ends::V4 { lan, wan } => packed.set_v4(lan, wan),
+            Ends::V6 { lan, wan } => packed.set_v6(lan, wan),
+        }
+        packed
+    }
+
+    #[inline]
+    pub(crate) fn set_v4(&mut self, lan: u32, wan: u32) {
+        (self.lan, self.wan, self.is_v6) = (lan, wan, false);
+    }
+
+    #[inline]
+    pub(crate) fn set_v6(&mut self, lan: u128, wan: u128) {
+        (self.lan, self.wan, self.is_v6, self.wide) =
+            (fold_address(lan), fold_address(wan), true, [lan, wan]);
+    }
+
+    /// IP protocol number.
+    #[inline]
+    pub(crate) const fn protocol(&self) -> u8 {
+        (self.tag >> 24) as u8
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
+    pub(crate) const fn unpacked(&self) -> FlowKey {
+        let [lan, wan] = self.wide;
+        let addresses =
+            if self.is_v6 { Ends::V6 { lan, wan } } else { Ends::V4 { lan: self.lan, wan: self.wan } };
+        FlowKey {
+            addresses,
+            lan_port: (self.ports >> 16) as u16,
+            wan_port: self.ports as u16,
+            protocol: self.protocol(),
+            vlan: VlanStack::from_bits(self.tag),
+        }
+    }
+}
+
+/// An IPv6 address in 32 bits: enough to tell most sessions apart before the full addresses are compared.
+#[expect(clippy::cast_possible_truncation, reason = "the four words are folded into one")]
+const fn fold_address(wide: u128) -> u32 {
+    (wide >> 96) as u32
+        ^ ((wide >> 64) as u32).rotate_left(8)
+        ^ ((wide >> 32) as u32).rotate_left(16)
+        ^ wide as u32
+}
+
 /// Beside the type of an ICMP query in [`FlowKey::wan_port`]: the WAN side asked.
 const ASKED_ON_WAN: u16 = 0x100;
 
@@ -196,22 +251,23 @@ impl HashSecret {
     /// Folded 64 by 64 to 128 bit multiplications with secret operands, as in the wyhash family: a few cycles, and
     /// every bit of the result depends on every bit of the key and the secret. This is no cryptographic function;
     /// its values never leave the process, which is what an attack on it would need.
-    #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {
+        self.hash_packed(&PackedKey::of(key))
+    }
+
+    /// The same of a key in words.
+    #[inline]
+    pub(crate) fn hash_packed(&self, key: &PackedKey) -> u64 {
         let [a, b, c, d] = self.0;
-        let tail = u64::from(key.port_bits()) << 32 | u64::from(key.tag_bits());
-        match key.addresses {
-            Ends::V4 { lan, wan } => {
-                let ends = u64::from(lan) << 32 | u64::from(wan);
-                fold(fold(ends ^ a, tail ^ b) ^ c, tail.rotate_left(29) ^ d)
-            }
-            Ends::V6 { lan, wan } => {
-                let (lan, wan) = (halves(lan), halves(wan));
-                let first = fold(lan.0 ^ a, lan.1 ^ b);
-                let second = fold(wan.0 ^ c, wan.1 ^ d);
-                fold(first ^ tail ^ c, second.rotate_left(32) ^ tail.rotate_left(29) ^ a)
-            }
+        let tail = u64::from(key.ports) << 32 | u64::from(key.tag);
+        if !key.is_v6 {
+            let ends = u64::from(key.lan) << 32 | u64::from(key.wan);
+            return fold(fold(ends ^ a, tail ^ b) ^ c, tail.rotate_left(29) ^ d);
         }
+        let [lan, wan] = key.wide.map(halves);
+        let first = fold(lan.0 ^ a, lan.1 ^ b);
+        let second = fold(wan.0 ^ c, wan.1 ^ d);
+        fold(first ^ tail ^ c, second.rotate_left(32) ^ tail.rotate_left(29) ^ a)
     }
 }
 

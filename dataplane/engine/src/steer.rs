@@ -9,7 +9,7 @@
 //! input (Woo and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling", 2012), which makes it
 //! a matter of a few instructions.
 
-use crate::flow::{Ends, FlowKey};
+use crate::flow::{FlowKey, PackedKey};
 use crate::packet::{self, Addresses, Facts, protocol};
 
 /// The RSS key: 20 times 0x6D5A are the 40 bytes that devices take; a longer key continues the pattern.
@@ -40,14 +40,19 @@ pub fn owner(facts: &Facts, head: &[u8], workers: u16) -> u16 {
 
 /// The entry of the redirection table that the packets of a session meet, fragments and errors apart.
 pub(crate) fn entry_of(key: &FlowKey) -> u16 {
-    let addresses = match key.addresses {
-        Ends::V4 { lan, wan } => lan ^ wan,
-        Ends::V6 { lan, wan } => fold_wide(lan ^ wan),
-    };
-    if key.protocol == protocol::SCTP {
-        return toeplitz(key.lan_port ^ key.wan_port) % REDIRECTION_ENTRIES;
+    entry_of_packed(&PackedKey::of(key))
+}
+
+/// The same of a key in words.
+#[inline]
+pub(crate) fn entry_of_packed(key: &PackedKey) -> u16 {
+    let ports = low(key.ports >> 16) ^ low(key.ports);
+    if key.protocol() == protocol::SCTP {
+        return toeplitz(ports) % REDIRECTION_ENTRIES;
     }
-    let ports = if has_ports(key.protocol) { key.lan_port ^ key.wan_port } else { 0 };
+    let [lan, wan] = key.wide;
+    let addresses = if key.is_v6 { fold_wide(lan ^ wan) } else { key.lan ^ key.wan };
+    let ports = if has_ports(key.protocol()) { ports } else { 0 };
     toeplitz(low(addresses >> 16) ^ low(addresses) ^ ports) % REDIRECTION_ENTRIES
 }
 
@@ -85,17 +90,29 @@ const fn low(wide: u32) -> u16 {
 
 /// The low 16 bits of the Toeplitz hash of an input whose words fold to `word`: the key, rotated by the place of
 /// each bit that is set, added without carry.
+#[inline]
 const fn toeplitz(word: u16) -> u16 {
-    let mut hash = 0;
-    let mut bit = 0;
-    while bit < 16 {
-        if word & 0x8000 >> bit != 0 {
-            hash ^= RSS_KEY_WORD.rotate_left(bit);
-        }
-        bit += 1;
-    }
-    hash
+    let [high, low] = word.to_be_bytes();
+    // What the bits of the lower byte add is what those of the upper one do, the key turned by eight.
+    TOEPLITZ[high as usize] ^ TOEPLITZ[low as usize].rotate_left(8)
 }
+
+/// What each upper byte adds to the hash.
+static TOEPLITZ: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            if byte & 0x80 >> bit != 0 {
+                table[byte] ^= RSS_KEY_WORD.rotate_left(bit);
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

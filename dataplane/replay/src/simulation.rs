@@ -295,8 +295,12 @@ impl Simulation {
         let owner = usize::from(glance.owner(u16::try_from(self.engines.len()).unwrap_or(u16::MAX)));
         let engine = &mut self.engines[owner];
         engine.locate([&mut glance]);
-        let session = engine.pass(self.now, port, &glance)?;
-        Some(Verdict { reason: Reason::Session, rule: None, session: Some(session) })
+        if !engine.pass(self.now, port, &glance) {
+            return None;
+        }
+        engine.count_passed(1);
+        let session = Some(engine.session_of(&glance));
+        Some(Verdict { reason: Reason::Session, rule: None, session })
     }
 
     /// The number of the engine that owns the packet. Nothing is due any more, but its wheel has to know what time it is

@@ -15,6 +15,22 @@ pub struct Sent {
     pub dropped: u64,
 }
 
+/// A frame of the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'f> {
+    /// Its bytes: all of them, or its first segment with at least 512 bytes.
+    pub head: &'f [u8],
+    /// Its whole length on the wire, without FCS.
+    pub wire_len: usize,
+    /// What the device found of the checksum of its TCP segment or UDP datagram.
+    pub checksum: DeviceChecksum,
+}
+
+impl View<'_> {
+    /// No frame.
+    pub const NONE: Self = Self { head: &[], wire_len: 0, checksum: DeviceChecksum::NotChecked };
+}
+
 /// The queues of one worker: DPDK in the appliance, memory in tests.
 ///
 /// There is one batch of frames at a time, in places `0..len`; the worker reads each frame and then forwards it,
@@ -35,20 +51,14 @@ pub trait PacketIo {
     /// Hints that the frame at `place` is looked at soon.
     fn prefetch(&mut self, place: usize);
 
-    /// The bytes of the frame at `place`: all of it, or its first segment with at least 512 bytes.
-    fn head(&self, place: usize) -> &[u8];
+    /// The frame at `place`; nothing where there is none any more.
+    fn view(&self, place: usize) -> View<'_>;
 
     /// All bytes of the frame at `place`, in order; the first part is its head.
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]>;
 
-    /// What the device found of the checksum of its TCP segment or UDP datagram.
-    fn checksum(&self, place: usize) -> DeviceChecksum;
-
-    /// Its whole length on the wire, without FCS.
-    fn wire_len(&self, place: usize) -> usize;
-
-    /// Queues the frame at `place` to leave by `port`.
-    fn forward(&mut self, place: usize, port: Port);
+    /// Queues frames of the batch to leave by `port`, in order: those whose places' bits are set, the lowest for place 0.
+    fn forward(&mut self, places: u64, port: Port);
 
     /// All bytes of a frame that was taken out, in order.
     fn bytes_of(packet: &Self::Packet) -> impl Iterator<Item = &[u8]>;

@@ -11,7 +11,7 @@ mod poll;
 pub mod query;
 pub mod shared;
 
-pub use io::{PacketIo, Sent};
+pub use io::{PacketIo, Sent, View};
 pub use poll::{PollMode, Worker, WorkerConfig};
 
 /// Frames that are worked through at a time.

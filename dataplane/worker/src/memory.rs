@@ -8,7 +8,7 @@ use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 
 use crate::BURST_MAX;
-use crate::io::{PacketIo, Sent};
+use crate::io::{PacketIo, Sent, View};
 
 /// Frames in vectors: what a test puts into `arriving` is received, what is sent is found in `sent`.
 #[derive(Debug)]
@@ -63,24 +63,24 @@ impl PacketIo for MemoryIo {
 
     fn prefetch(&mut self, _place: usize) {}
 
-    fn head(&self, place: usize) -> &[u8] {
-        self.batch[place].as_deref().unwrap_or_default()
+    fn view(&self, place: usize) -> View<'_> {
+        self.batch[place].as_ref().map_or(View::NONE, |frame| View {
+            head: frame,
+            wire_len: frame.len(),
+            checksum: self.checksum,
+        })
     }
 
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
-        core::iter::once(self.head(place))
+        core::iter::once(self.view(place).head)
     }
 
-    fn checksum(&self, _place: usize) -> DeviceChecksum {
-        self.checksum
-    }
-
-    fn wire_len(&self, place: usize) -> usize {
-        self.head(place).len()
-    }
-
-    fn forward(&mut self, place: usize, port: Port) {
-        self.leaving[port.index()].extend(self.batch[place].take());
+    fn forward(&mut self, places: u64, port: Port) {
+        for (place, frame) in self.batch.iter_mut().enumerate() {
+            if places >> place & 1 == 1 {
+                self.leaving[port.index()].extend(frame.take());
+            }
+        }
     }
 
     fn bytes_of(packet: &Vec<u8>) -> impl Iterator<Item = &[u8]> {

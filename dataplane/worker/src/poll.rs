@@ -14,7 +14,7 @@ use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{Engine, Glance, Outbox, Running, steer};
 
 use crate::BURST_MAX;
-use crate::io::PacketIo;
+use crate::io::{PacketIo, View};
 use crate::query::{Answer, Order, Question, Request, Weighing};
 use crate::shared::{Bundle, Handed, Handoff, Switch, WorkerShared};
 
@@ -78,6 +78,10 @@ pub struct Worker<Io: PacketIo> {
     next_policy: Option<Running>,
     request: Option<AtHand>,
     glances: Box<[Glance; BURST_MAX]>,
+    /// Of the frames at hand, on the wire.
+    lengths: [usize; BURST_MAX],
+    /// The places of those that leave, by the port by which they do, the lowest bit for place 0.
+    leaving: [u64; 2],
     doomed: ArrayVec<SessionId, END_BUDGET>,
 }
 
@@ -113,6 +117,8 @@ impl<Io: PacketIo> Worker<Io> {
             next_policy: None,
             request: None,
             glances: Box::new([Glance::default(); BURST_MAX]),
+            lengths: [0; BURST_MAX],
+            leaving: [0; 2],
             doomed: ArrayVec::new(),
         }
     }
@@ -191,29 +197,45 @@ impl<Io: PacketIo> Worker<Io> {
         }
         self.engine.locate(&mut self.glances[..len]);
         let workers = self.handoff.workers();
+        let frame_max = Port::ALL.map(|port| self.io.frame_max(port));
+        let (mut passed, mut too_long) = (0, 0);
         for place in 0..len {
             let port = port_of(place);
             let glance = &self.glances[place];
-            if !glance.is_plain() {
-                self.judge(now, place, port, from_device);
+            let is_forward = if !glance.is_plain() {
+                self.judge(now, place, port, from_device)
+            } else if from_device && workers > 1 && glance.owner(workers) != self.config.worker {
+                self.hand_over(place, port, glance.owner(workers));
                 continue;
-            }
-            if from_device && workers > 1 {
-                let owner = glance.owner(workers);
-                if owner != self.config.worker {
-                    self.hand_over(place, port, owner);
-                    continue;
-                }
-            }
-            match self.engine.pass(now, port, glance) {
-                Some(_) => self.forward(place, port.other()),
-                None => self.judge(now, place, port, from_device),
-            }
+            } else if self.engine.pass(now, port, glance) {
+                passed += 1;
+                true
+            } else {
+                self.judge(now, place, port, from_device)
+            };
+            let is_short = self.lengths[place] <= frame_max[port.other().index()];
+            too_long += u64::from(is_forward && !is_short);
+            self.leaving[port.other().index()] |= u64::from(is_forward && is_short) << place;
         }
+        self.engine.count_passed(passed);
+        if too_long > 0 {
+            self.shared.engine.reason(Reason::TooLong).add(too_long);
+        }
+        self.let_leave();
         self.io.release();
         self.empty_outbox();
         for port in Port::ALL {
             self.flush(port);
+        }
+    }
+
+    /// Queues the frames of the batch that may leave so far.
+    fn let_leave(&mut self) {
+        for port in Port::ALL {
+            let places = std::mem::take(&mut self.leaving[port.index()]);
+            if places != 0 {
+                self.io.forward(places, port);
+            }
         }
     }
 
@@ -227,49 +249,39 @@ impl<Io: PacketIo> Worker<Io> {
             if place + PREFETCH_AHEAD < len {
                 self.io.prefetch(place + PREFETCH_AHEAD);
             }
+            let View { head, wire_len, checksum } = self.io.view(place);
             // What another worker handed over was summed there.
-            let checksum = if from_device { self.io.checksum(place) } else { DeviceChecksum::Good };
-            let wire_len = self.io.wire_len(place);
+            let checksum = if from_device { checksum } else { DeviceChecksum::Good };
             bytes += wire_len as u64;
-            let glance = &mut self.glances[place];
-            self.engine.glance(port_of(place), self.io.head(place), wire_len, checksum, glance);
+            self.lengths[place] = wire_len;
+            self.engine.glance(port_of(place), head, wire_len, checksum, &mut self.glances[place]);
         }
         bytes
     }
 
-    /// All facts of a frame, and what follows from them.
-    fn judge(&mut self, now: Instant, place: usize, port: Port, from_device: bool) {
-        let mut facts = packet::parse(self.io.head(place), self.io.wire_len(place));
+    /// All facts of a frame, and what follows from them; whether it leaves.
+    #[inline(never)]
+    fn judge(&mut self, now: Instant, place: usize, port: Port, from_device: bool) -> bool {
+        let View { head, wire_len, checksum } = self.io.view(place);
+        let mut facts = packet::parse(head, wire_len);
         if from_device {
-            packet::verify(&mut facts, self.io.checksum(place), self.io.segments(place));
+            packet::verify(&mut facts, checksum, self.io.segments(place));
         }
         let workers = self.handoff.workers();
         // What is malformed belongs to no session, and is dropped where it came in. A fragment spoils its datagram.
         let is_ownerless = facts.fault.is_some() && facts.fragment.is_none();
         if from_device && workers > 1 && !is_ownerless {
-            let owner = steer::owner(&facts, self.io.head(place), workers);
+            let owner = steer::owner(&facts, head, workers);
             if owner != self.config.worker {
                 self.hand_over(place, port, owner);
-                return;
+                return false;
             }
         }
         if facts.fragment.is_some() {
             self.collect(now, place, port, &facts);
-            return;
+            return false;
         }
-        let verdict = self.engine.inspect(now, port, &facts, self.io.head(place), &mut self.outbox);
-        if verdict.is_forward() {
-            self.forward(place, port.other());
-        }
-    }
-
-    /// Queues the frame at `place`, which may pass, to leave by `port`, if it is not too long for it.
-    fn forward(&mut self, place: usize, port: Port) {
-        if self.io.wire_len(place) > self.io.frame_max(port) {
-            self.shared.engine.reason(Reason::TooLong).add(1);
-            return;
-        }
-        self.io.forward(place, port);
+        self.engine.inspect(now, port, &facts, head, &mut self.outbox).is_forward()
     }
 
     fn hand_over(&mut self, place: usize, port: Port, owner: u16) {

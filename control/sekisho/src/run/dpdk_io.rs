@@ -7,7 +7,7 @@ use sekisho_dpdk::{Burst, Checksum, Clock, Eal, Mbuf, PacketPool, RxQueue, TxQue
 use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
-use sekisho_worker::{PacketIo, Sent};
+use sekisho_worker::{PacketIo, Sent, View};
 
 /// The engine is shown this much of a frame at least, or all of it.
 const HEAD_BYTES_MIN: usize = 512;
@@ -200,8 +200,16 @@ impl PacketIo for DpdkIo {
         self.batch.prefetch(place);
     }
 
-    fn head(&self, place: usize) -> &[u8] {
-        self.batch.data(place)
+    #[inline]
+    fn view(&self, place: usize) -> View<'_> {
+        let Some(packet) = self.batch.get(place) else { return View::NONE };
+        let checksum = match packet.checksum_l4() {
+            Checksum::Good => DeviceChecksum::Good,
+            Checksum::Bad => DeviceChecksum::Bad,
+            // One that is not filled in must not leave like that either.
+            Checksum::Unknown | Checksum::Absent => DeviceChecksum::NotChecked,
+        };
+        View { head: packet.data(), wire_len: packet.total_len(), checksum }
     }
 
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
@@ -212,28 +220,12 @@ impl PacketIo for DpdkIo {
         first.into_iter().chain(more.into_iter().flat_map(|packet| packet.segments().skip(1)))
     }
 
-    fn checksum(&self, place: usize) -> DeviceChecksum {
-        match self.batch.get(place).map(|packet| packet.checksum_l4()) {
-            Some(Checksum::Good) => DeviceChecksum::Good,
-            Some(Checksum::Bad) => DeviceChecksum::Bad,
-            // One that is not filled in must not leave like that either.
-            Some(Checksum::Unknown | Checksum::Absent) | None => DeviceChecksum::NotChecked,
-        }
-    }
-
-    fn wire_len(&self, place: usize) -> usize {
-        self.batch.get(place).map_or(0, |packet| packet.total_len())
-    }
-
-    fn forward(&mut self, place: usize, port: Port) {
-        let len = self.wire_len(place) as u64;
-        if self.leaving[port.index()].burst.room() == 0 {
+    fn forward(&mut self, places: u64, port: Port) {
+        if self.leaving[port.index()].burst.room() < self.batch.len() {
             self.flush(port);
         }
         let leaving = &mut self.leaving[port.index()];
-        if self.batch.move_to(place, &mut leaving.burst) {
-            leaving.bytes += len;
-        }
+        leaving.bytes += self.batch.move_all_to(places, &mut leaving.burst);
     }
 
     fn bytes_of(packet: &Mbuf) -> impl Iterator<Item = &[u8]> {

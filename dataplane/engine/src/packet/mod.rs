@@ -22,7 +22,7 @@ pub use checksum::{DeviceChecksum, verify};
 pub use ethernet::ethertype;
 pub(crate) use pieces::fault_of_whole;
 pub use pieces::{PieceSum, sum_piece};
-pub(crate) use plain::glance;
+pub(crate) use plain::Plain;
 pub(crate) use quote::{quoted, stated_mtu};
 pub(crate) use transport::{ENHANCED_GRE, Part, part_in_query};
 pub use transport::{icmp, icmpv6, tcp_flags};

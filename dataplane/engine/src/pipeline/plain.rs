@@ -6,10 +6,10 @@
 //! nothing has happened to it: the order of packets stays, and the first two stages are only hints.
 
 use super::Engine;
-use crate::packet::{self, DeviceChecksum, Tcp, protocol};
+use crate::packet::{DeviceChecksum, Plain, protocol};
 use crate::port::Port;
 use crate::reason::Reason;
-use crate::session::table::{Hashed, PackedKey};
+use crate::session::table::Hashed;
 use crate::session::wheel::NIL;
 use crate::session::{SessionId, State, tcp};
 use crate::steer;
@@ -20,15 +20,10 @@ use crate::upkeep::stamp;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Glance {
     is_plain: bool,
-    /// It neither opens nor closes anything.
-    is_steady: bool,
-    key: PackedKey,
-    /// Length of the frame on the wire, without FCS.
-    wire_len: u32,
     /// Where its session seems to be.
     slot: u32,
     hashed: Hashed,
-    tcp: Tcp,
+    plain: Plain,
 }
 
 impl Glance {
@@ -41,13 +36,12 @@ impl Glance {
     /// The worker, of `workers`, that owns the plain packet: what [`steer::owner`] says.
     #[inline]
     pub fn owner(&self, workers: u16) -> u16 {
-        steer::queue_of_entry(steer::entry_of(&self.key.unpacked()), workers)
+        steer::queue_of_entry(steer::entry_of_packed(&self.plain.key), workers)
     }
 }
 
 impl Engine {
-    /// What a frame that arrived on `port` is; `head` and `wire_len` as for [`packet::parse`].
-    // It writes into its place: values passed by way of the stack are read again wider than they were written, which stalls.
+    /// Looks at a frame that arrived on `port`; `head` and `wire_len` as for [`crate::packet::parse`].
     #[inline(always)]
     pub fn glance(
         &self,
@@ -57,15 +51,11 @@ impl Engine {
         device: DeviceChecksum,
         glance: &mut Glance,
     ) {
-        let plain = packet::glance(port, head, wire_len, device);
-        glance.is_plain = plain.is_some();
-        let Some(plain) = plain else { return };
-        glance.hashed = self.table.hash(&plain.key);
-        self.table.prefetch_bucket(glance.hashed);
-        glance.is_steady = plain.is_steady();
-        glance.key.set(&plain.key);
-        glance.tcp = plain.tcp;
-        glance.wire_len = plain.wire_len;
+        glance.is_plain = glance.plain.read(port, head, wire_len, device);
+        if glance.is_plain {
+            glance.hashed = self.table.hash_packed(&glance.plain.key);
+            self.table.prefetch_bucket(glance.hashed);
+        }
     }
 
     /// Finds the sessions that the packets of a burst seem to have.
@@ -77,19 +67,20 @@ impl Engine {
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other
-    /// state; the session is returned. `None`: nothing has happened, and [`Engine::inspect`] is to judge it.
-    #[inline]
-    pub fn pass(&mut self, now: Instant, port: Port, glance: &Glance) -> Option<SessionId> {
-        let Glance { key, tcp, slot, .. } = glance;
-        if *slot == NIL || !glance.is_steady || !self.table.is(*slot, key) {
-            return None;
+    /// state. `false`: nothing has happened, and [`Engine::inspect`] is to judge it. Those that passed are counted by
+    /// [`Engine::count_passed`].
+    #[inline(always)]
+    pub fn pass(&mut self, now: Instant, port: Port, glance: &Glance) -> bool {
+        let Glance { slot, plain, .. } = glance;
+        if *slot == NIL || !plain.is_steady || !self.table.is(*slot, &plain.key) {
+            return false;
         }
         let (hot, cold) = self.table.both(*slot);
         if hot.policy != self.running.policy.generation || !hot.is_smooth() {
-            return None;
+            return false;
         }
-        let stays = match (key.protocol(), hot.state) {
-            (protocol::TCP, State::Established) => tcp::advance(&mut hot.peers, port.index(), tcp),
+        let stays = match (plain.key.protocol(), hot.state) {
+            (protocol::TCP, State::Established) => tcp::advance(&mut hot.peers, port.index(), &plain.tcp),
             (protocol::UDP, State::Stream) => true,
             (protocol::UDP, State::Replied) => {
                 let age = u64::from(stamp(now).wrapping_sub(cold.created_ms));
@@ -98,12 +89,21 @@ impl Engine {
             (protocol::UDP, State::Unreplied) => port == hot.from(),
             _ => false,
         };
-        if !stays {
-            return None;
+        if stays {
+            hot.last_seen_ms = stamp(now);
+            cold.count(port, plain.wire_len);
         }
-        hot.last_seen_ms = stamp(now);
-        cold.count(port, glance.wire_len);
-        self.counters.reason(Reason::Session).add(1);
-        Some(self.table.id(*slot))
+        stays
+    }
+
+    /// Counts so many frames that [`Engine::pass`] let pass.
+    #[inline]
+    pub fn count_passed(&self, frames: u64) {
+        self.counters.reason(Reason::Session).add(frames);
+    }
+
+    /// The session that a packet which passed is of.
+    pub fn session_of(&self, passed: &Glance) -> SessionId {
+        self.table.id(passed.slot)
     }
 }

@@ -10,11 +10,12 @@
 //!
 //! 64 + 32 + 16 + 10 bytes: 122 bytes an IPv4 session, 154 an IPv6 one.
 
+use wide::u16x8;
+
 use super::wheel::{Linked, Links, NIL};
 use super::{SessionId, State, tcp};
-use crate::flow::{Ends, FlowKey, HashSecret};
+use crate::flow::{FlowKey, HashSecret, PackedKey};
 use crate::helper::Mark;
-use crate::packet::VlanStack;
 use crate::policy::{RuleKey, TcpWindowMode, TimeoutsId};
 use crate::port::Port;
 
@@ -76,6 +77,11 @@ impl Hot {
     const WAS_UNANSWERED: u8 = Self::ANSWERED;
     /// [`Table`] knows its link header.
     const HAS_LINK: u8 = 128;
+
+    /// Those of [`Self::LIVE`] and [`Self::V6`] that a live session with this key has.
+    const fn flags_of(key: &PackedKey) -> u8 {
+        Self::LIVE | if key.is_v6 { Self::V6 } else { 0 }
+    }
 
     /// The port on which its first packet arrived.
     pub(crate) const fn from(&self) -> Port {
@@ -231,16 +237,20 @@ impl Bucket {
     }
 
     /// The ways that have this tag.
+    #[inline]
     fn ways(&self, tag: u16) -> impl Iterator<Item = usize> + use<> {
-        let mut found = 0u32;
-        for way in 0..WAYS {
-            found |= u32::from(self.tags[way] == tag) << way;
-        }
+        let mut found = self.bits(tag);
         core::iter::from_fn(move || {
             let way = found.trailing_zeros() as usize;
             found &= found.wrapping_sub(1);
             (way < WAYS).then_some(way)
         })
+    }
+
+    /// The same as bits, the lowest for the first way: all tags are compared at once.
+    #[inline]
+    fn bits(&self, tag: u16) -> u32 {
+        u16x8::new(self.tags).simd_eq(u16x8::splat(tag)).to_bitmask()
     }
 }
 
@@ -252,63 +262,6 @@ pub struct Hashed {
     /// 15 bits, not all zero.
     tag: u16,
     first: u32,
-}
-
-/// A key as slots hold it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PackedKey {
-    lan: u32,
-    wan: u32,
-    ports: u32,
-    tag: u32,
-    /// Those that a live session with this key has of [`Hot::LIVE`] and [`Hot::V6`].
-    flags: u8,
-    /// The addresses of IPv6; anything with IPv4.
-    wide: [u128; 2],
-}
-
-impl PackedKey {
-    pub(crate) fn of(key: &FlowKey) -> Self {
-        let mut packed = Self::default();
-        packed.set(key);
-        packed
-    }
-
-    /// The same in place: what IPv4 has no need of is not written.
-    #[inline(always)]
-    pub(crate) fn set(&mut self, key: &FlowKey) {
-        match key.addresses {
-            Ends::V4 { lan, wan } => (self.lan, self.wan, self.flags) = (lan, wan, Hot::LIVE),
-            Ends::V6 { lan, wan } => {
-                (self.lan, self.wan, self.flags) = (fold(lan), fold(wan), Hot::LIVE | Hot::V6);
-                self.wide = [lan, wan];
-            }
-        }
-        (self.ports, self.tag) = (key.port_bits(), key.tag_bits());
-    }
-
-    /// IP protocol number.
-    #[inline]
-    pub(crate) const fn protocol(&self) -> u8 {
-        (self.tag >> 24) as u8
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
-    pub(crate) const fn unpacked(&self) -> FlowKey {
-        let addresses = if self.flags & Hot::V6 == 0 {
-            Ends::V4 { lan: self.lan, wan: self.wan }
-        } else {
-            let [lan, wan] = self.wide;
-            Ends::V6 { lan, wan }
-        };
-        FlowKey {
-            addresses,
-            lan_port: (self.ports >> 16) as u16,
-            wan_port: self.ports as u16,
-            protocol: self.protocol(),
-            vlan: VlanStack::from_bits(self.tag),
-        }
-    }
 }
 
 /// Why a session could not be kept.
@@ -410,7 +363,13 @@ impl Table {
     /// Where `key` hashes to.
     #[inline]
     pub fn hash(&self, key: &FlowKey) -> Hashed {
-        let hash = self.secret.hash(key);
+        self.hash_packed(&PackedKey::of(key))
+    }
+
+    /// The same of a key in words.
+    #[inline]
+    pub(crate) fn hash_packed(&self, key: &PackedKey) -> Hashed {
+        let hash = self.secret.hash_packed(key);
         let tag = (low16(hash) & !Bucket::SECOND).max(1);
         Hashed { hash, tag, first: scale(high32(hash), self.buckets.len()) }
     }
@@ -445,8 +404,8 @@ impl Table {
             | (hot.wan ^ key.wan)
             | (hot.ports ^ key.ports)
             | (hot.tag ^ key.tag)
-            | u32::from(hot.flags & (Hot::LIVE | Hot::V6) ^ key.flags);
-        differ == 0 && (key.flags & Hot::V6 == 0 || self.wide[slot as usize] == key.wide)
+            | u32::from(hot.flags & (Hot::LIVE | Hot::V6) ^ Hot::flags_of(key));
+        differ == 0 && (!key.is_v6 || self.wide[slot as usize] == key.wide)
     }
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
@@ -464,23 +423,18 @@ impl Table {
             slot
         };
         let index = slot as usize;
-        let mut flags = Hot::LIVE;
-        let (lan, wan) = match key.addresses {
-            Ends::V4 { lan, wan } => (lan, wan),
-            Ends::V6 { lan, wan } => {
-                flags |= Hot::V6;
-                self.wide[index] = [lan, wan];
-                (fold(lan), fold(wan))
-            }
-        };
+        let key = PackedKey::of(key);
+        let mut flags = Hot::flags_of(&key);
+        if key.is_v6 {
+            self.wide[index] = key.wide;
+        }
         if from == Port::Wan {
             flags |= Hot::FROM_WAN;
         }
         let [low, middle, high, _] = self.hot[index].generation().wrapping_add(1).to_le_bytes();
         let generation = [low, middle, high];
-        let ports = key.port_bits();
-        self.hot[index] =
-            Hot { lan, wan, ports, tag: key.tag_bits(), generation, state, flags, ..Hot::default() };
+        let PackedKey { lan, wan, ports, tag, .. } = key;
+        self.hot[index] = Hot { lan, wan, ports, tag, generation, state, flags, ..Hot::default() };
         self.cold[index] = Cold::default();
         self.ties[index] = Ties::default();
         let first = hashed.first as usize;
@@ -657,7 +611,7 @@ impl Table {
     pub(crate) fn key(&self, slot: u32) -> FlowKey {
         let Hot { lan, wan, ports, tag, flags, .. } = self.hot[slot as usize];
         let wide = if flags & Hot::V6 == 0 { [0; 2] } else { self.wide[slot as usize] };
-        PackedKey { lan, wan, ports, tag, flags, wide }.unpacked()
+        PackedKey { lan, wan, ports, tag, is_v6: flags & Hot::V6 != 0, wide }.unpacked()
     }
 }
 
@@ -678,15 +632,6 @@ const fn low32(hash: u64) -> u32 {
 
 const fn high32(hash: u64) -> u32 {
     low32(hash >> 32)
-}
-
-/// An IPv6 address in 32 bits: enough to tell most sessions apart before the full addresses are compared.
-#[expect(clippy::cast_possible_truncation, reason = "the four words are folded into one")]
-const fn fold(wide: u128) -> u32 {
-    (wide >> 96) as u32
-        ^ ((wide >> 64) as u32).rotate_left(8)
-        ^ ((wide >> 32) as u32).rotate_left(16)
-        ^ wide as u32
 }
 
 #[cfg(test)]

@@ -10,14 +10,15 @@ use sekisho_engine::time::Instant;
 
 use super::Worker;
 use crate::BURST_MAX;
-use crate::io::PacketIo;
+use crate::io::{PacketIo, View};
 
 impl<Io: PacketIo> Worker<Io> {
     /// Keeps the fragment at `place` until its datagram is whole, or leaves it to be freed.
     pub(super) fn collect(&mut self, now: Instant, place: usize, port: Port, facts: &Facts) {
-        let fits = self.io.wire_len(place) <= self.io.frame_max(port.other());
+        let View { head, wire_len, .. } = self.io.view(place);
+        let fits = wire_len <= self.io.frame_max(port.other());
         let sum = packet::sum_piece(facts, self.io.segments(place));
-        let (head, carried) = (self.io.head(place), Carried { sum, fits });
+        let carried = Carried { sum, fits };
         let collected = self.engine.collect(now, port, facts, head, carried, &mut self.outbox);
         // First what goes: its place may be the one that this frame comes to.
         self.drop_released();
@@ -84,6 +85,8 @@ impl<Io: PacketIo> Worker<Io> {
 
     /// One verdict for all frames of the datagram at hand: they leave as they came, or are freed.
     fn judge_bundle(&mut self, now: Instant) {
+        // What came before it leaves before it.
+        self.let_leave();
         let bundle = &mut *self.bundle;
         let verdict = self.engine.judge_whole(now, &bundle.whole, &mut self.outbox);
         let leaves_by = bundle.whole.port.other();

@@ -43,17 +43,17 @@ fn a_frame_moves_from_port_to_port_and_every_byte_is_counted_once() {
     assert_eq!(io.send(Port::Lan), sent(2, 150, 0));
     assert_eq!(io.send(Port::Lan), Sent::default(), "told once");
     assert_eq!(io.receive(Port::Lan), 2);
-    assert_eq!((io.head(0), io.wire_len(1)), (&[7; 60][..], 90));
-    io.forward(1, Port::Wan);
+    assert_eq!((io.view(0).head, io.view(1).wire_len), (&[7; 60][..], 90));
+    io.forward(1 << 1, Port::Wan);
     io.release();
     assert_eq!(io.send(Port::Wan), sent(1, 90, 0));
     assert_eq!(pool.in_use(), 1, "the frame that was not forwarded is free");
     assert_eq!(io.receive(Port::Wan), 1);
-    assert_eq!(io.head(0), [8; 90]);
+    assert_eq!(io.view(0).head, [8; 90]);
     let taken = io.take(0).unwrap();
     io.release();
     io.accept(taken);
-    assert_eq!(io.head(0), [8; 90], "a frame that was handed over is the same frame");
+    assert_eq!(io.view(0).head, [8; 90], "a frame that was handed over is the same frame");
     io.release();
     assert_eq!(pool.in_use(), 0);
 }
@@ -119,9 +119,9 @@ fn the_engine_is_shown_enough_of_a_frame_in_pieces() {
     let wan = side(ring(&eal, "net_ring1", &large), None);
     let mut io = DpdkIo::new(&eal, 0, [lan, wan], large.clone());
     assert_eq!(io.receive(Port::Lan), 2);
-    assert_eq!(io.head(0), [9; 60]);
-    assert_eq!(io.head(1), frame);
-    assert_eq!(io.wire_len(1), 1_000);
+    assert_eq!(io.view(0).head, [9; 60]);
+    assert_eq!(io.view(1).head, frame);
+    assert_eq!(io.view(1).wire_len, 1_000);
     io.release();
     assert_eq!((small.in_use(), large.in_use()), (0, 0));
 }
@@ -142,10 +142,10 @@ fn all_segments_of_a_frame_are_there_to_be_summed() {
     let wan = side(ring(&eal, "net_ring1", &large), None);
     let mut io = DpdkIo::new(&eal, 0, [lan, wan], large.clone());
     assert_eq!(io.receive(Port::Lan), 1);
-    assert!(io.head(0).len() < frame.len());
-    assert_eq!(io.segments(0).next(), Some(io.head(0)));
+    assert!(io.view(0).head.len() < frame.len());
+    assert_eq!(io.segments(0).next(), Some(io.view(0).head));
     assert_eq!(io.segments(0).flatten().copied().collect::<Vec<_>>(), frame);
-    assert_eq!(io.checksum(0), DeviceChecksum::NotChecked, "a ring looks at nothing");
+    assert_eq!(io.view(0).checksum, DeviceChecksum::NotChecked, "a ring looks at nothing");
     io.release();
 }
 

@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::flow::Ends;
+use crate::packet::VlanStack;
 use crate::packet::protocol;
 use crate::pipeline::{Config, Engine, Running};
 use crate::policy::{Policy, RuleNames, Ruleset, Timeouts};

@@ -209,11 +209,8 @@ impl Engine {
         if !matches!(facts.class, Class::Ip | Class::Arp) {
             return Verdict::of(self.judge_non_ip(facts));
         }
-        if let Some(finding) = spoofing::check(&self.running.policy, port, facts) {
-            if finding.mode == SpoofingMode::Drop {
-                return Verdict::of(finding.reason);
-            }
-            self.suspect(now, port, facts, Verdict::of(finding.reason), out);
+        if let Some(verdict) = self.judge_source(now, port, facts, out) {
+            return verdict;
         }
         if facts.class == Class::Arp {
             return Verdict::of(self.judge_non_ip(facts));
@@ -222,6 +219,16 @@ impl Engine {
             return Verdict::of(Reason::Fragment);
         }
         self.decide_packet(now, port, facts, head, out)
+    }
+
+    /// Drops what comes from where it cannot come from, or only tells of it, as the policy says.
+    fn judge_source(&mut self, now: Instant, port: Port, facts: &Facts, out: &mut Outbox) -> Option<Verdict> {
+        let finding = spoofing::check(&self.running.policy, port, facts)?;
+        if finding.mode == SpoofingMode::Drop {
+            return Some(Verdict::of(finding.reason));
+        }
+        self.suspect(now, port, facts, Verdict::of(finding.reason), out);
+        None
     }
 
     /// A whole IP packet whose source may speak: by its session, or by the rules.
@@ -240,10 +247,27 @@ impl Engine {
             return verdict;
         }
         let hashed = self.table.hash(&key);
-        match self.table.find(&key, hashed) {
-            Some(slot) => self.follow(now, port, facts, head, slot, &key, hashed, out),
-            None if kin::is_possible(&key) => self.kin(now, port, facts, head, &key, hashed, out),
-            None => self.first(now, port, facts, head, &key, hashed, None, out),
+        self.decide_keyed(now, port, facts, head, &key, hashed, out)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet and all that is known of it, kept in registers"
+    )]
+    fn decide_keyed(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        key: &FlowKey,
+        hashed: Hashed,
+        out: &mut Outbox,
+    ) -> Verdict {
+        match self.table.find(key, hashed) {
+            Some(slot) => self.follow(now, port, facts, head, slot, key, hashed, out),
+            None if kin::is_possible(key) => self.kin(now, port, facts, head, key, hashed, out),
+            None => self.first(now, port, facts, head, key, hashed, None, out),
         }
     }
 

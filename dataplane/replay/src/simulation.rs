@@ -270,7 +270,7 @@ impl Simulation {
     /// `None` if it is held: what becomes of `frame`, its number, is told among what happens, now or later.
     pub fn inspect(&mut self, frame: u64, port: Port, bytes: &[u8], wire_len: usize) -> Option<Decision> {
         if self.is_glancing
-            && let Some(verdict) = self.pass(port, bytes, wire_len)
+            && let Some(verdict) = self.inspect_plain(port, bytes, wire_len)
         {
             return Some(self.decided(verdict));
         }
@@ -285,29 +285,33 @@ impl Simulation {
         Some(self.decided(verdict))
     }
 
-    /// What the appliance does first with every frame.
-    fn pass(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Option<Verdict> {
+    /// What the appliance does with plain packets.
+    fn inspect_plain(&mut self, port: Port, bytes: &[u8], wire_len: usize) -> Option<Verdict> {
         let mut glance = Glance::default();
         self.engines[0].glance(port, bytes, wire_len, packet::DeviceChecksum::NotChecked, &mut glance);
         if !glance.is_plain() {
             return None;
         }
-        let owner = usize::from(glance.owner(u16::try_from(self.engines.len()).unwrap_or(u16::MAX)));
-        let engine = &mut self.engines[owner];
-        engine.locate([&mut glance]);
-        if !engine.pass(self.now, port, &glance) {
-            return None;
+        let owner = glance.owner(u16::try_from(self.engines.len()).unwrap_or(u16::MAX));
+        let engine = self.engine(usize::from(owner));
+        self.engines[engine].locate([&mut glance]);
+        let (now, engine) = (self.now, &mut self.engines[engine]);
+        if !engine.pass(now, port, &glance) {
+            return Some(engine.inspect_plain(now, port, &glance, bytes, &mut self.outbox));
         }
         engine.count_passed(1);
-        let session = Some(engine.session_of(&glance));
-        Some(Verdict { reason: Reason::Session, rule: None, session })
+        Some(Verdict { reason: Reason::Session, rule: None, session: Some(engine.session_of(&glance)) })
     }
 
     /// The number of the engine that owns the packet. Nothing is due any more, but its wheel has to know what time it is
     /// before a timer is filed.
     fn owner(&mut self, facts: &Facts, head: &[u8]) -> usize {
         let workers = u16::try_from(self.engines.len()).unwrap_or(u16::MAX);
-        let owner = usize::from(steer::owner(facts, head, workers));
+        self.engine(usize::from(steer::owner(facts, head, workers)))
+    }
+
+    /// The engine of that number, which knows what time it is.
+    fn engine(&mut self, owner: usize) -> usize {
         self.engines[owner].expire(self.now, 1, &mut self.outbox);
         owner
     }

@@ -211,7 +211,8 @@ impl<Io: PacketIo> Worker<Io> {
                 passed += 1;
                 true
             } else {
-                self.judge(now, place, port, from_device)
+                let head = self.io.view(place).head;
+                self.engine.inspect_plain(now, port, glance, head, &mut self.outbox).is_forward()
             };
             let is_short = self.lengths[place] <= frame_max[port.other().index()];
             too_long += u64::from(is_forward && !is_short);

@@ -6,7 +6,7 @@
 
 use super::checksum::{DeviceChecksum, Sum, is_tunnel};
 use super::ethernet::ethertype;
-use super::{Addresses, Tcp, VlanStack, ipv4, ipv6, protocol, tcp_flags, transport};
+use super::{Addresses, Class, Facts, Tcp, VlanStack, be16, ipv4, ipv6, protocol, tcp_flags, transport};
 use crate::flow::PackedKey;
 use crate::port::Port;
 
@@ -20,6 +20,8 @@ pub(crate) struct Plain {
     pub(crate) wire_len: u32,
     /// It neither opens nor closes anything: UDP, or a segment with nothing but data and an acknowledgement.
     pub(crate) is_steady: bool,
+    /// Bytes behind the IP header, padding of the frame excluded.
+    transport_len: u32,
     /// The segment, if it is one of TCP; otherwise anything.
     pub(crate) tcp: Tcp,
 }
@@ -30,6 +32,44 @@ impl Plain {
     #[inline(always)]
     pub(crate) fn read(&mut self, port: Port, head: &[u8], wire_len: usize, device: DeviceChecksum) -> bool {
         self.read_ethernet(port, head, wire_len, device).is_some()
+    }
+
+    /// All facts of the frame, of which `head` is the same as before: what [`super::parse`] would find.
+    #[inline]
+    pub(crate) fn facts(&self, port: Port, head: &[u8]) -> Facts {
+        let vlan = VlanStack::from_bits(self.key.tag);
+        let network_at: u16 = if be16(head, 12) == Some(ethertype::VLAN) { 18 } else { 14 };
+        let key = &self.key;
+        let (ethertype, addresses, header, hop_limit_at) = if key.is_v6 {
+            let [lan, wan] = key.wide;
+            let (source, destination) = oriented(port, lan, wan);
+            (ethertype::IPV6, Addresses::V6 { source, destination }, 40, 7)
+        } else {
+            let (source, destination) = oriented(port, key.lan, key.wan);
+            (ethertype::IPV4, Addresses::V4 { source, destination }, 20, 8)
+        };
+        let (source_port, destination_port) = oriented(port, high(key.ports), low(key.ports));
+        let protocol = key.protocol();
+        Facts {
+            fault: None,
+            class: Class::Ip,
+            vlan,
+            ethertype,
+            to_group: false,
+            addresses,
+            protocol,
+            hop_limit: head.get(usize::from(network_at) + hop_limit_at).copied().unwrap_or(0),
+            fragment: None,
+            source_port,
+            destination_port,
+            tcp: if protocol == protocol::TCP { self.tcp } else { Tcp::default() },
+            network_at,
+            final_at: 0,
+            home_at: 0,
+            transport_at: network_at + header,
+            transport_len: self.transport_len,
+            wire_len: self.wire_len,
+        }
     }
 
     #[inline(always)]
@@ -116,6 +156,7 @@ impl Plain {
     ) -> Option<()> {
         // The padding of a short frame is not part of the packet.
         let transport = &transport[..transport.len().min(len)];
+        self.transport_len = u32::try_from(len).ok()?;
         self.key.tag |= u32::from(protocol) << 24;
         match protocol {
             protocol::UDP => {
@@ -149,7 +190,7 @@ impl Plain {
                     window: be(fixed[14], fixed[15]),
                     flags: fixed[13],
                     header_len,
-                    data_len: u32::try_from(len).ok()? - u32::from(header_len),
+                    data_len: self.transport_len - u32::from(header_len),
                 };
                 let is_right =
                     device == DeviceChecksum::Good || holds(&addresses, protocol, transport.get(..len)?);
@@ -176,7 +217,17 @@ const fn be(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
-/// LAN side first.
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
+const fn high(ports: u32) -> u16 {
+    (ports >> 16) as u16
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+const fn low(ports: u32) -> u16 {
+    ports as u16
+}
+
+/// From source and destination to LAN and WAN side, or back.
 #[inline(always)]
 fn oriented<A>(port: Port, source: A, destination: A) -> (A, A) {
     match port {

@@ -2,13 +2,14 @@
 //!
 //! Three stages, so that what a burst waits for from memory comes at once: what each packet is ([`Engine::glance`], which asks
 //! for its bucket of the index), which session it seems to have ([`Engine::locate`], which asks for the session's lines),
-//! and the state machine ([`Engine::pass`]). What the last does not take goes to [`Engine::inspect`], in its turn, and
-//! nothing has happened to it: the order of packets stays, and the first two stages are only hints.
+//! and the state machine ([`Engine::pass`]). What the last does not take goes to [`Engine::inspect_plain`], in its turn,
+//! and nothing has happened to it: the order of packets stays, and the first two stages are only hints.
 
 use super::Engine;
 use crate::packet::{DeviceChecksum, Plain, protocol};
 use crate::port::Port;
 use crate::reason::Reason;
+use crate::record::{Outbox, Verdict};
 use crate::session::table::Hashed;
 use crate::session::wheel::NIL;
 use crate::session::{SessionId, State, tcp};
@@ -67,7 +68,7 @@ impl Engine {
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other
-    /// state. `false`: nothing has happened, and [`Engine::inspect`] is to judge it. Those that passed are counted by
+    /// state. `false`: nothing has happened, and [`Engine::inspect_plain`] is to judge it. Those that passed are counted by
     /// [`Engine::count_passed`].
     #[inline(always)]
     pub fn pass(&mut self, now: Instant, port: Port, glance: &Glance) -> bool {
@@ -94,6 +95,28 @@ impl Engine {
             cold.count(port, plain.wire_len);
         }
         stays
+    }
+
+    /// Inspects a plain packet that did not pass: what [`Engine::inspect`] says of it, without reading it again. `head` is
+    /// the same as before.
+    pub fn inspect_plain(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let facts = glance.plain.facts(port, head);
+        let verdict = match self.judge_source(now, port, &facts, out) {
+            Some(verdict) => verdict,
+            None => {
+                let key = glance.plain.key.unpacked();
+                self.decide_keyed(now, port, &facts, head, &key, glance.hashed, out)
+            }
+        };
+        self.report(now, port, &facts, verdict, 1, out);
+        verdict
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

@@ -33,6 +33,8 @@ pub struct ZoneTable {
     candidates: Vec<Group>,
     /// Networks of all zones by zone, for the spoofing check.
     networks: Vec<Option<AddressSet>>,
+    /// Whether there are any.
+    knows_networks: bool,
     /// Ports of all zones.
     ports: Vec<Port>,
 }
@@ -67,7 +69,8 @@ impl ZoneTable {
                 })
                 .collect()
         });
-        Self { groups, candidates, networks, ports }
+        let knows_networks = networks.iter().any(Option::is_some);
+        Self { groups, candidates, networks, knows_networks, ports }
     }
 
     /// The zone of `address` as seen on `port` with the outer VLAN `vlan` (0: untagged).
@@ -105,7 +108,7 @@ impl ZoneTable {
 
     /// Whether any zone names its networks, so that there is something to check.
     pub fn knows_networks(&self) -> bool {
-        self.networks.iter().any(Option::is_some)
+        self.knows_networks
     }
 
     /// The port behind which `zone` lies.

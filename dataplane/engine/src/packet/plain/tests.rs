@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flow::FlowKey;
-use crate::packet::{Class, parse, verify};
+use crate::packet::{parse, verify};
 
 const MACS: ([u8; 6], [u8; 6]) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
 
@@ -36,17 +36,12 @@ fn glance(port: Port, frame: &[u8], wire_len: usize, device: DeviceChecksum) -> 
     plain.read(port, frame, wire_len, device).then_some(plain)
 }
 
-fn told(plain: &Plain) -> (FlowKey, Tcp) {
-    let is_tcp = plain.key.protocol() == protocol::TCP;
-    (plain.key.unpacked(), if is_tcp { plain.tcp } else { Tcp::default() })
-}
-
-/// What the long way says of the frame, if that is what a plain packet is.
-fn long_way(port: Port, frame: &[u8], wire_len: usize, device: DeviceChecksum) -> Option<(FlowKey, Tcp)> {
+/// What the long way says of the frame, if nothing is wrong with it.
+fn long_way(port: Port, frame: &[u8], wire_len: usize, device: DeviceChecksum) -> Option<(FlowKey, Facts)> {
     let mut facts = parse(frame, wire_len);
     verify(&mut facts, device, [frame]);
     let is_plain = facts.fault.is_none() && facts.class == Class::Ip && facts.fragment.is_none();
-    is_plain.then(|| (FlowKey::of(&facts, port).expect("it has addresses"), facts.tcp))
+    is_plain.then(|| (FlowKey::of(&facts, port).expect("it has addresses"), facts))
 }
 
 #[test]
@@ -56,7 +51,10 @@ fn sound_packets_are_plain_whoever_looked_at_their_checksums() {
         for device in [DeviceChecksum::NotChecked, DeviceChecksum::Good, DeviceChecksum::Bad] {
             for port in Port::ALL {
                 let plain = glance(port, &frame, frame.len(), device).expect("it is plain");
-                assert_eq!(Some(told(&plain)), long_way(port, &frame, frame.len(), device));
+                assert_eq!(
+                    Some((plain.key.unpacked(), plain.facts(port, &frame))),
+                    long_way(port, &frame, frame.len(), device)
+                );
                 assert!(plain.is_steady);
             }
         }
@@ -135,7 +133,7 @@ proptest! {
         let device = [DeviceChecksum::NotChecked, DeviceChecksum::Good, DeviceChecksum::Bad][device];
         let port = if from_wan { Port::Wan } else { Port::Lan };
         if let Some(plain) = glance(port, &frame, wire_len, device) {
-            prop_assert_eq!(Some(told(&plain)), long_way(port, &frame, wire_len, device));
+            prop_assert_eq!(Some((plain.key.unpacked(), plain.facts(port, &frame))), long_way(port, &frame, wire_len, device));
             prop_assert_eq!(plain.wire_len as usize, wire_len);
         }
     }

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
-use sekisho_worker::{BURST_MAX, PacketIo, Sent};
+use sekisho_worker::{BURST_MAX, PacketIo, Sent, View};
 
 /// What arrives, turn by turn.
 #[derive(Debug)]
@@ -92,24 +92,22 @@ impl PacketIo for ScriptIo {
 
     fn prefetch(&mut self, _place: usize) {}
 
-    fn head(&self, place: usize) -> &[u8] {
-        self.batch[place]
+    fn view(&self, place: usize) -> View<'_> {
+        let head = self.batch[place];
+        View { head, wire_len: head.len(), checksum: self.script.checksum }
     }
 
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
-        core::iter::once(self.head(place))
+        core::iter::once(self.batch[place])
     }
 
-    fn checksum(&self, _place: usize) -> DeviceChecksum {
-        self.script.checksum
-    }
-
-    fn wire_len(&self, place: usize) -> usize {
-        self.batch[place].len()
-    }
-
-    fn forward(&mut self, place: usize, port: Port) {
-        self.leave(port, self.batch[place].len());
+    fn forward(&mut self, places: u64, port: Port) {
+        let mut left = places;
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            self.leave(port, self.batch[place].len());
+        }
     }
 
     fn bytes_of<'a>(packet: &'a &'static [u8]) -> impl Iterator<Item = &'a [u8]> {

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use crate::counters::{Counters, ProtocolClass, RuleHits};
-use crate::flow::{FlowKey, HashSecret};
+use crate::flow::{FlowKey, HashSecret, PackedKey};
 use crate::fragment::Fragments;
 use crate::helper::{Expectations, Followers};
 use crate::one_sided::OneSided;
@@ -76,6 +76,41 @@ impl Running {
     }
 }
 
+/// Drops that are looked at more closely and told of, in each millisecond: what is more is a flood, of which these are
+/// enough, and whose every packet would cost several of those that pass. All are counted.
+const NOTICES_PER_MS: u32 = 128;
+
+/// How many of them are left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Notices {
+    millis: u64,
+    taken: u32,
+}
+
+impl Notices {
+    fn take(&mut self, now: Instant) -> bool {
+        let millis = now.as_millis();
+        if self.millis != millis {
+            (self.millis, self.taken) = (millis, 0);
+        }
+        self.taken += 1;
+        self.taken <= NOTICES_PER_MS
+    }
+}
+
+/// A packet that has a key, and all that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'p> {
+    pub(crate) now: Instant,
+    pub(crate) port: Port,
+    pub(crate) facts: &'p Facts,
+    pub(crate) head: &'p [u8],
+    pub(crate) key: &'p FlowKey,
+    /// The same in words, and where it hashes to.
+    pub(crate) packed: &'p PackedKey,
+    pub(crate) hashed: Hashed,
+}
+
 /// The inspection engine of one worker: its shard of the sessions, its timers, its counters.
 #[derive(Debug)]
 pub struct Engine {
@@ -91,6 +126,7 @@ pub struct Engine {
     pub(crate) fragments: Fragments,
     pub(crate) counters: Arc<Counters>,
     pub(crate) one_sided: OneSided,
+    notices: Notices,
     /// When the appliance started; `None`: long ago.
     started: Option<Instant>,
     /// Until then sessions are picked up in midstream, and windows only logged ([`crate::policy::Inspection::grace_ms`]).
@@ -120,6 +156,7 @@ impl Engine {
             fragments: Fragments::new(config.secret),
             counters: Arc::new(Counters::default()),
             one_sided: OneSided::new(config.secret),
+            notices: Notices::default(),
             started: None,
             grace_until: Instant::ZERO,
             running,
@@ -194,11 +231,19 @@ impl Engine {
     ) {
         self.counters.reason(verdict.reason).add(frames);
         if verdict.reason.is_drop() {
-            self.notice_packet(now, port, facts, verdict.reason);
-            let log = self.running.policy.logs_drops(verdict.rule);
-            let packet = self.record(now, port, facts, verdict);
-            out.event(Event::Drop { packet, log });
+            if self.notices.take(now) {
+                self.tell_of_drop(now, port, facts, verdict, out);
+            } else {
+                out.drops_untold += 1;
+            }
         }
+    }
+
+    fn tell_of_drop(&mut self, now: Instant, port: Port, facts: &Facts, verdict: Verdict, out: &mut Outbox) {
+        self.notice_packet(now, port, facts, verdict.reason);
+        let log = self.running.policy.logs_drops(verdict.rule);
+        let packet = self.record(now, port, facts, verdict);
+        out.event(Event::Drop { packet, log });
     }
 
     /// The order of inspection: malformed, link layer, source address, fragment, session, rules.
@@ -246,28 +291,16 @@ impl Engine {
         {
             return verdict;
         }
-        let hashed = self.table.hash(&key);
-        self.decide_keyed(now, port, facts, head, &key, hashed, out)
+        let packed = PackedKey::of(&key);
+        let hashed = self.table.hash_packed(&packed);
+        self.decide_keyed(&Arrival { now, port, facts, head, key: &key, packed: &packed, hashed }, out)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    fn decide_keyed(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Verdict {
-        match self.table.find(key, hashed) {
-            Some(slot) => self.follow(now, port, facts, head, slot, key, hashed, out),
-            None if kin::is_possible(key) => self.kin(now, port, facts, head, key, hashed, out),
-            None => self.first(now, port, facts, head, key, hashed, None, out),
+    fn decide_keyed(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Verdict {
+        match self.table.find_packed(arrival.packed, arrival.hashed) {
+            Some(slot) => self.follow(arrival, slot, out),
+            None if kin::is_possible(arrival.key) => self.kin(arrival, out),
+            None => self.first(arrival, None, out),
         }
     }
 
@@ -388,21 +421,8 @@ impl Engine {
     }
 
     /// A packet of a live session.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn follow(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        slot: u32,
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Verdict {
+    pub(crate) fn follow(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
+        let Arrival { now, port, facts, head, key, .. } = *arrival;
         let session = Some(self.table.id(slot));
         if self.table.hot(slot).policy != self.running.policy.generation {
             if !self.is_current(now, slot, out) {
@@ -434,24 +454,24 @@ impl Engine {
                 tcp::Outcome::Pass => None,
                 // A session that never came about has no stragglers.
                 tcp::Outcome::PassAttempt if hot.was_unanswered() => {
-                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                    return self.first(arrival, Some(slot), out);
                 }
                 tcp::Outcome::PassAttempt => {
                     self.table.set_attempt(slot, tcp::Attempt::of(&segment));
                     None
                 }
                 tcp::Outcome::PassAnswer => {
-                    if let Some(verdict) = self.restart(now, port, facts, head, slot, &segment, out) {
+                    if let Some(verdict) = self.restart(arrival, slot, &segment, out) {
                         return verdict;
                     }
                     None
                 }
                 tcp::Outcome::Drop(reason) => {
-                    let restarted = self.restart(now, port, facts, head, slot, &segment, out);
+                    let restarted = self.restart(arrival, slot, &segment, out);
                     return restarted.unwrap_or(Verdict { reason, rule: None, session });
                 }
                 tcp::Outcome::Reopen => {
-                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                    return self.first(arrival, Some(slot), out);
                 }
             }
         } else if facts.protocol == protocol::SCTP {
@@ -460,7 +480,7 @@ impl Engine {
                 sctp::Outcome::Pass => None,
                 sctp::Outcome::Drop(reason) => return Verdict { reason, rule: None, session },
                 sctp::Outcome::Reopen => {
-                    return self.first(now, port, facts, head, key, hashed, Some(slot), out);
+                    return self.first(arrival, Some(slot), out);
                 }
             }
         } else {

@@ -148,6 +148,8 @@ pub struct Outbox {
     pub frames_lost: u64,
     /// Events that found no room.
     pub events_lost: u64,
+    /// Drops that no event tells of, because too many come at once; each is counted under its reason.
+    pub drops_untold: u64,
     frames_max: usize,
     events_max: usize,
 }
@@ -161,6 +163,7 @@ impl Outbox {
             released: Vec::with_capacity(DATAGRAMS_MAX),
             frames_lost: 0,
             events_lost: 0,
+            drops_untold: 0,
             frames_max,
             events_max,
         }

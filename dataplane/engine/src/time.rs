@@ -40,6 +40,11 @@ impl Instant {
         self.0 / 1_000_000
     }
 
+    /// Whole milliseconds since the epoch, rounded up.
+    pub const fn as_millis_up(self) -> u64 {
+        self.0.div_ceil(1_000_000)
+    }
+
     /// Time since `earlier`; zero if `earlier` lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))

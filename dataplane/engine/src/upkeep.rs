@@ -190,7 +190,7 @@ impl Engine {
         let timeout_ms = hot.state.timeout_ms(hot.protocol(), timeouts);
         let idle_ms = elapsed_ms(now, hot.last_seen_ms);
         let last_seen_ms = if hot.last_seen_ms == stamp(now) {
-            now.as_nanos().div_ceil(1_000_000)
+            now.as_millis_up()
         } else {
             now.as_millis().saturating_sub(u64::from(idle_ms))
         };

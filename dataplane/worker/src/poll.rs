@@ -308,7 +308,8 @@ impl<Io: PacketIo> Worker<Io> {
             }
         }
         counters.own_frames_lost.add(core::mem::take(&mut self.outbox.frames_lost));
-        counters.events_lost.add(core::mem::take(&mut self.outbox.events_lost));
+        let untold = core::mem::take(&mut self.outbox.drops_untold);
+        counters.events_lost.add(core::mem::take(&mut self.outbox.events_lost) + untold);
     }
 
     fn flush(&mut self, port: Port) {

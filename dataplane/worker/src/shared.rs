@@ -70,7 +70,8 @@ pub struct LoopCounters {
     pub busy_nanos: Count,
     /// Nanoseconds in all turns, sleep included.
     pub total_nanos: Count,
-    /// Events that found no room in the outbox or in [`WorkerShared::events`].
+    /// Events that found no room in the outbox or in [`WorkerShared::events`], and drops that came too many at once to be
+    /// told of one by one.
     pub events_lost: Count,
     /// Frames of the appliance's own that found no room or no buffer.
     pub own_frames_lost: Count,

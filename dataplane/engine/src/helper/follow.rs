@@ -8,7 +8,7 @@ use super::stream::{Hold, MAP_WORDS, Stream, WINDOW};
 use super::{Finding, Helper, HelperCounts, LIFETIME_MS, Mark, OPENINGS_MAX, Refusal, Speaker, Stop, tftp};
 use crate::flow::FlowKey;
 use crate::packet::{Facts, protocol, tcp_flags};
-use crate::pipeline::Engine;
+use crate::pipeline::{Arrival, Engine};
 use crate::policy::RuleId;
 use crate::port::Port;
 use crate::session::State;
@@ -177,20 +177,14 @@ impl Opener<'_> {
 
 impl Engine {
     /// Lets a helper follow the session in `slot`, whose first packet is at hand, if its rule's service has one.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
     pub(crate) fn begin_following(
         &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
+        arrival: &Arrival<'_>,
         slot: u32,
         rule: Option<RuleId>,
         is_midstream: bool,
     ) {
+        let Arrival { now, port, facts, head, .. } = *arrival;
         let Some(helper) = self.running.policy.helper_of(rule, facts) else { return };
         let counts = &self.counters.helpers[helper.index()];
         if is_midstream {

@@ -3,14 +3,12 @@
 use super::Mark;
 use super::expectation::{Asked, Claim, Expectation};
 use crate::flow::FlowKey;
-use crate::packet::Facts;
-use crate::pipeline::Engine;
+use crate::pipeline::{Arrival, Engine};
 use crate::policy::{Action, OnDeploy, Policy, Query, RuleId};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
 use crate::session::SessionId;
-use crate::session::table::Hashed;
 use crate::time::Instant;
 
 /// A first packet that is expected, and the rule of the session that announced it.
@@ -41,33 +39,25 @@ impl Engine {
     }
 
     /// A first packet that a helper expected: it opens its session without a rule, under that of the control session.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
     pub(crate) fn open_expected(
         &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
+        arrival: &Arrival<'_>,
         over: Option<u32>,
         expected: Expected,
         out: &mut Outbox,
     ) -> Verdict {
+        let Arrival { now, port, facts, .. } = *arrival;
         let rule = expected.rule;
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
-        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
+        let Some(slot) = self.open(arrival, out) else {
             self.expectations.give_back(expected.claim);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.settle_expected(slot, expected);
         let opener = self.zone_of_source(port, facts);
-        self.enter(now, port, facts, head, slot, rule, opener, out);
+        self.enter(arrival, slot, rule, opener, out);
         Verdict { reason: Reason::SessionExpected, rule, session: Some(self.table.id(slot)) }
     }
 

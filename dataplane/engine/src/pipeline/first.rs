@@ -1,7 +1,6 @@
 //! First packets: what may open a session, what the rules say to it, and the slot that it takes.
 
-use super::Engine;
-use crate::flow::FlowKey;
+use super::{Arrival, Engine};
 use crate::packet::{self, Facts, protocol, tcp_flags};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
 use crate::port::Port;
@@ -9,7 +8,6 @@ use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
-use crate::session::table::Hashed;
 use crate::session::tcp::is_midstream;
 use crate::session::tombstone::Plot;
 use crate::session::{State, TimeoutKey, sctp, tcp};
@@ -19,35 +17,22 @@ use crate::time::Instant;
 impl Engine {
     /// A packet that belongs to no session, or to one that is over, in slot `over`: may it open one? What is over makes
     /// room only for a packet that the rules allow.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn first(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        over: Option<u32>,
-        out: &mut Outbox,
-    ) -> Verdict {
+    pub(crate) fn first(&mut self, arrival: &Arrival<'_>, over: Option<u32>, out: &mut Outbox) -> Verdict {
+        let Arrival { now, port, facts, head, key, .. } = *arrival;
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
-            return self.unknown(port, reason, key, hashed);
+            return self.unknown(arrival, reason);
         }
         if !is_midstream(facts)
             && let Some(expected) = self.expected(now, port, key)
         {
-            return self.open_expected(now, port, facts, head, key, hashed, over, expected, out);
+            return self.open_expected(arrival, over, expected, out);
         }
         let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
-            return self.unknown(port, Reason::DefaultDrop, key, hashed);
+            return self.unknown(arrival, Reason::DefaultDrop);
         }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
@@ -58,43 +43,38 @@ impl Engine {
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
-        let Some(slot) = self.open(now, port, facts, head, key, hashed, out) else {
+        let Some(slot) = self.open(arrival, out) else {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
-        self.begin_following(now, port, facts, head, slot, rule, is_midstream(facts));
-        self.enter(now, port, facts, head, slot, rule, query.from, out);
+        self.begin_following(arrival, slot, rule, is_midstream(facts));
+        self.enter(arrival, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 
     /// The session in `slot`, whose rule is known, begins; its opener is in the zone `opener`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
     pub(crate) fn enter(
         &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
+        arrival: &Arrival<'_>,
         slot: u32,
         rule: Option<RuleId>,
         opener: Option<ZoneId>,
         out: &mut Outbox,
     ) {
+        let Arrival { now, port, facts, head, key, .. } = *arrival;
         let policy = &self.running.policy;
         let (generation, timeouts, log) =
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let tcp_window = policy.tcp_window(opener);
-        let is_clean = spoofing::is_clean(policy, &self.table.key(slot));
+        let is_clean = spoofing::is_clean(policy, key);
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
         hot.set_clean(is_clean);
         hot.set_terms(timeouts, tcp_window);
         cold.count(port, facts.wire_len);
+        let timeout_ms = hot.state.timeout_ms(hot.protocol(), policy.timeouts(timeouts));
+        self.wheel.insert(&mut self.table.timers(), slot, now.as_millis_up() + u64::from(timeout_ms));
         self.learn_link(slot, port, facts, head);
-        self.file(now, slot);
         self.counters.opened.add(1);
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
@@ -104,8 +84,9 @@ impl Engine {
     /// Whether a session that nobody saw begin may be picked up by this packet, if the rules allow it: by the zone of
     /// its source.
     fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
-        self.running.policy.midstream(self.zone_of_source(port, facts)) == MidstreamMode::Pickup
-            || now < self.grace_until
+        let policy = &self.running.policy;
+        let picks_up = |zone| policy.midstream(zone) == MidstreamMode::Pickup;
+        (policy.picks_up_somewhere() && picks_up(self.zone_of_source(port, facts))) || now < self.grace_until
     }
 
     /// The zone of whoever sent a packet that arrived on `port`.
@@ -123,7 +104,8 @@ impl Engine {
     }
 
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&self, port: Port, reason: Reason, key: &FlowKey, hashed: Hashed) -> Verdict {
+    fn unknown(&self, arrival: &Arrival<'_>, reason: Reason) -> Verdict {
+        let Arrival { port, key, hashed, .. } = *arrival;
         let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
@@ -139,26 +121,14 @@ impl Engine {
 
     /// Takes a slot for a session that the rules allow, by its first packet; in a full table the oldest half-open session
     /// makes room.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn open(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Option<u32> {
+    pub(crate) fn open(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Option<u32> {
+        let Arrival { port, facts, head, .. } = *arrival;
         let state = match facts.protocol {
             protocol::TCP => State::SynSent,
             protocol::SCTP => State::CookieWait,
             _ => State::Unreplied,
         };
-        let slot = self.take_slot(now, key, hashed, port, state, out)?;
+        let slot = self.take_slot(arrival, port, state, out)?;
         let (hot, _) = self.table.both(slot);
         if facts.protocol == protocol::TCP {
             let segment = tcp::Segment::of(facts, head);

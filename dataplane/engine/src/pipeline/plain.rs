@@ -5,12 +5,13 @@
 //! and the state machine ([`Engine::pass`]). What the last does not take goes to [`Engine::inspect_plain`], in its turn,
 //! and nothing has happened to it: the order of packets stays, and the first two stages are only hints.
 
-use super::Engine;
+use super::{Arrival, Engine};
 use crate::packet::{DeviceChecksum, Plain, protocol};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
 use crate::session::table::Hashed;
+use crate::session::tombstone::Plot;
 use crate::session::wheel::NIL;
 use crate::session::{SessionId, State, tcp};
 use crate::steer;
@@ -64,6 +65,11 @@ impl Engine {
     pub fn locate<'g>(&self, glances: impl IntoIterator<Item = &'g mut Glance>) {
         for glance in glances.into_iter().filter(|glance| glance.is_plain) {
             glance.slot = self.table.candidate(glance.hashed);
+            if glance.slot == NIL {
+                // Rarely its session is in its other bucket; else this is what is asked last before it is dropped.
+                let entry = steer::entry_of_packed(&glance.plain.key);
+                self.tombstones.prefetch(Plot { hash: glance.hashed.hash, entry });
+            }
         }
     }
 
@@ -111,8 +117,9 @@ impl Engine {
         let verdict = match self.judge_source(now, port, &facts, out) {
             Some(verdict) => verdict,
             None => {
-                let key = glance.plain.key.unpacked();
-                self.decide_keyed(now, port, &facts, head, &key, glance.hashed, out)
+                let (packed, hashed) = (&glance.plain.key, glance.hashed);
+                let key = packed.unpacked();
+                self.decide_keyed(&Arrival { now, port, facts: &facts, head, key: &key, packed, hashed }, out)
             }
         };
         self.report(now, port, &facts, verdict, 1, out);

@@ -125,6 +125,12 @@ impl Policy {
         self.zone(zone).and_then(|zone| zone.midstream).unwrap_or(self.ruleset.inspection.midstream)
     }
 
+    /// Whether any such packet opens a session.
+    pub(crate) fn picks_up_somewhere(&self) -> bool {
+        let zones = self.ruleset.zones.iter().filter_map(|zone| zone.midstream);
+        zones.chain([self.ruleset.inspection.midstream]).any(|mode| mode == MidstreamMode::Pickup)
+    }
+
     fn zone(&self, zone: Option<ZoneId>) -> Option<&Zone> {
         self.ruleset.zones.get(usize::from(zone?.0))
     }

@@ -5,13 +5,11 @@ use super::sctp::{self, Side};
 use super::{State, pairs};
 use crate::flow::FlowKey;
 use crate::packet::{Facts, protocol, sctp as wire};
-use crate::pipeline::Engine;
+use crate::pipeline::{Arrival, Engine};
 use crate::policy::Action;
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
-use crate::session::table::Hashed;
-use crate::time::Instant;
 
 /// Whether a packet that no session has the key of may belong to one by another name.
 pub(crate) fn is_possible(key: &FlowKey) -> bool {
@@ -20,31 +18,19 @@ pub(crate) fn is_possible(key: &FlowKey) -> bool {
 
 impl Engine {
     /// A packet whose key no session has, of a protocol whose sessions have further names.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    pub(crate) fn kin(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Verdict {
+    pub(crate) fn kin(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Verdict {
+        let Arrival { now, port, key, .. } = *arrival;
         if key.protocol == protocol::SCTP {
-            return self.path(now, port, facts, head, key, hashed, out);
+            return self.path(arrival, out);
         }
         if let Some(slot) = self.pairs.find(&self.table, key) {
-            return self.follow(now, port, facts, head, slot, key, hashed, out);
+            return self.follow(arrival, slot, out);
         }
         if let Some(slot) = self.pairs.waiting(&self.table, key, port) {
             if self.pairs.pair(&mut self.table, slot, key).is_err() {
                 return Verdict::of(Reason::PairsFull);
             }
-            return self.follow(now, port, facts, head, slot, key, hashed, out);
+            return self.follow(arrival, slot, out);
         }
         if !self.pairs.has_room(&self.table, key) {
             return Verdict::of(Reason::PairsFull);
@@ -53,9 +39,9 @@ impl Engine {
         let verdict = match parent {
             Some(parent) => {
                 let from = self.table.hot(parent).from();
-                self.join(now, port, facts, head, key, hashed, from, State::Unreplied, out)
+                self.join(arrival, from, State::Unreplied, out)
             }
-            None => self.first(now, port, facts, head, key, hashed, None, out),
+            None => self.first(arrival, None, out),
         };
         if verdict.reason == Reason::SessionNew
             && let Some(slot) = verdict.session.and_then(|id| self.table.slot(id))
@@ -72,23 +58,11 @@ impl Engine {
     }
 
     /// An SCTP packet between two addresses that have no session: by an association that lists both, or an INIT.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    fn path(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        out: &mut Outbox,
-    ) -> Verdict {
+    fn path(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Verdict {
+        let Arrival { port, facts, head, key, .. } = *arrival;
         let packet = wire::Packet::of(facts, head);
         let Some(parent) = self.parent_of_path(port, key, &packet) else {
-            let verdict = self.first(now, port, facts, head, key, hashed, None, out);
+            let verdict = self.first(arrival, None, out);
             if verdict.reason == Reason::SessionNew
                 && let Some(session) = verdict.session
             {
@@ -98,7 +72,7 @@ impl Engine {
             return verdict;
         };
         let (from, peers) = (self.table.hot(parent).from(), self.table.hot(parent).peers);
-        let verdict = self.join(now, port, facts, head, key, hashed, from, State::Established, out);
+        let verdict = self.join(arrival, from, State::Established, out);
         if verdict.reason == Reason::SessionNew
             && let Some(slot) = verdict.session.and_then(|id| self.table.slot(id))
         {
@@ -145,32 +119,18 @@ impl Engine {
 
     /// Opens a session beside another one of the same ends, as opened by the end behind `from`, if the rules allow that
     /// end's packets.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet and all that is known of it, kept in registers"
-    )]
-    fn join(
-        &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
-        key: &FlowKey,
-        hashed: Hashed,
-        from: Port,
-        state: State,
-        out: &mut Outbox,
-    ) -> Verdict {
+    fn join(&mut self, arrival: &Arrival<'_>, from: Port, state: State, out: &mut Outbox) -> Verdict {
+        let Arrival { port, facts, head, key, .. } = *arrival;
         let query = self.running.policy.query_from(key, from);
         let (action, rule) = self.ask_rules(&query);
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
-        let Some(slot) = self.take_slot(now, key, hashed, from, state, out) else {
+        let Some(slot) = self.take_slot(arrival, from, state, out) else {
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
-        self.enter(now, port, facts, head, slot, rule, query.from, out);
+        self.enter(arrival, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 }

@@ -6,30 +6,25 @@
 
 use super::{State, tcp};
 use crate::helper::Stop;
-use crate::packet::{Facts, tcp_flags};
-use crate::pipeline::Engine;
+use crate::packet::tcp_flags;
+use crate::pipeline::{Arrival, Engine};
 use crate::policy::Action;
-use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
-use crate::time::Instant;
 
 impl Engine {
     /// A segment that does not fit the session in `slot`: if it answers a SYN that came in the midst of it, the
     /// session is over and another begins, where the rules still allow its opener to; or none, if it refuses it. No
     /// helper follows that one: its SYN went by unread.
     #[cold]
-    #[expect(clippy::too_many_arguments, reason = "the packet and all that is known of it")]
     pub(crate) fn restart(
         &mut self,
-        now: Instant,
-        port: Port,
-        facts: &Facts,
-        head: &[u8],
+        arrival: &Arrival<'_>,
         slot: u32,
         segment: &tcp::Segment,
         out: &mut Outbox,
     ) -> Option<Verdict> {
+        let Arrival { now, port, facts, .. } = *arrival;
         const SYN_ACK: u8 = tcp_flags::SYN | tcp_flags::ACK;
         const RST_ACK: u8 = tcp_flags::RST | tcp_flags::ACK;
         let opener = self.table.hot(slot).from();
@@ -58,10 +53,8 @@ impl Engine {
         if action != Action::Allow {
             return None;
         }
-        let key = self.table.key(slot);
-        let hashed = self.table.hash(&key);
         self.end(now, slot, Reason::EndReopened, out);
-        let Some(slot) = self.open(now, opener, facts, head, &key, hashed, out) else {
+        let Some(slot) = self.open(&Arrival { port: opener, ..*arrival }, out) else {
             return Some(Verdict { reason: Reason::TableFull, rule, session: None });
         };
         self.table.both(slot).0.peers = peers;
@@ -69,7 +62,7 @@ impl Engine {
         if let Some(helper) = self.running.policy.helper_for(rule, &query) {
             self.counters.helpers[helper.index()].stopped(Stop::Midstream).add(1);
         }
-        self.enter(now, port, facts, head, slot, rule, query.from, out);
+        self.enter(arrival, slot, rule, query.from, out);
         self.touch(now, port, slot, State::SynReceived);
         Some(Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) })
     }

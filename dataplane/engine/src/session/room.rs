@@ -2,13 +2,10 @@
 
 use super::State;
 use crate::counters::ProtocolClass;
-use crate::flow::FlowKey;
-use crate::pipeline::Engine;
+use crate::pipeline::{Arrival, Engine};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::Outbox;
-use crate::session::table::Hashed;
-use crate::time::Instant;
 use crate::upkeep::stamp;
 
 impl Engine {
@@ -16,13 +13,12 @@ impl Engine {
     /// the oldest would hardly make one.
     pub(crate) fn take_slot(
         &mut self,
-        now: Instant,
-        key: &FlowKey,
-        hashed: Hashed,
+        arrival: &Arrival<'_>,
         from: Port,
         state: State,
         out: &mut Outbox,
     ) -> Option<u32> {
+        let Arrival { now, packed, hashed, .. } = *arrival;
         if self.table.len() == self.table.capacity() {
             let oldest = self.table.oldest_half_open()?;
             if !self.table.has_way(hashed) {
@@ -30,11 +26,11 @@ impl Engine {
             }
             self.end(now, oldest, Reason::EndEvicted, out);
         }
-        let slot = self.table.insert(key, hashed, from, state).ok()?;
+        let slot = self.table.insert_packed(packed, hashed, from, state).ok()?;
         let (hot, cold) = self.table.both(slot);
         hot.last_seen_ms = stamp(now);
         cold.created_ms = stamp(now);
-        self.counters.sessions(ProtocolClass::of(key.protocol), state).add(1);
+        self.counters.sessions(ProtocolClass::of(packed.protocol()), state).add(1);
         Some(slot)
     }
 }

@@ -384,9 +384,17 @@ impl Table {
 
     /// The slot of the live session with this key.
     pub fn find(&self, key: &FlowKey, hashed: Hashed) -> Option<u32> {
-        let packed = PackedKey::of(key);
-        let is_it = |slot: &u32| self.is(*slot, &packed);
+        self.find_packed(&PackedKey::of(key), hashed)
+    }
+
+    /// The same of a key in words.
+    #[inline]
+    pub(crate) fn find_packed(&self, key: &PackedKey, hashed: Hashed) -> Option<u32> {
+        let is_it = |slot: &u32| self.is(*slot, key);
         let first = &self.buckets[hashed.first as usize];
+        if first.bits(hashed.tag) == 0 && first.elsewhere == 0 {
+            return None;
+        }
         let found = first.ways(hashed.tag).map(|way| first.slots[way]).find(is_it);
         if found.is_some() || first.elsewhere == 0 {
             return found;
@@ -410,6 +418,17 @@ impl Table {
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
     pub fn insert(&mut self, key: &FlowKey, hashed: Hashed, from: Port, state: State) -> Result<u32, Full> {
+        self.insert_packed(&PackedKey::of(key), hashed, from, state)
+    }
+
+    /// The same of a key in words.
+    pub(crate) fn insert_packed(
+        &mut self,
+        key: &PackedKey,
+        hashed: Hashed,
+        from: Port,
+        state: State,
+    ) -> Result<u32, Full> {
         if self.free == NIL && self.untouched as usize >= self.hot.len() {
             return Err(Full);
         }
@@ -423,8 +442,7 @@ impl Table {
             slot
         };
         let index = slot as usize;
-        let key = PackedKey::of(key);
-        let mut flags = Hot::flags_of(&key);
+        let mut flags = Hot::flags_of(key);
         if key.is_v6 {
             self.wide[index] = key.wide;
         }
@@ -433,7 +451,7 @@ impl Table {
         }
         let [low, middle, high, _] = self.hot[index].generation().wrapping_add(1).to_le_bytes();
         let generation = [low, middle, high];
-        let PackedKey { lan, wan, ports, tag, .. } = key;
+        let PackedKey { lan, wan, ports, tag, .. } = *key;
         self.hot[index] = Hot { lan, wan, ports, tag, generation, state, flags, ..Hot::default() };
         self.cold[index] = Cold::default();
         self.ties[index] = Ties::default();

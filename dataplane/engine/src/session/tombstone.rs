@@ -8,6 +8,7 @@
 use super::{SessionId, State};
 use crate::policy::RuleKey;
 use crate::port::Port;
+use crate::prefetch::prefetch;
 use crate::reason::Reason;
 use crate::steer::REDIRECTION_ENTRIES;
 
@@ -71,6 +72,12 @@ impl Tombstones {
         if let Some(oldest) = bucket.iter_mut().max_by_key(|record| age(record)) {
             *oldest = Some(tombstone);
         }
+    }
+
+    /// Asks for the bucket in which [`Self::find`] would look.
+    #[inline]
+    pub(crate) fn prefetch(&self, plot: Plot) {
+        prefetch(&self.buckets[self.place(plot)]);
     }
 
     /// The session that had this hash.

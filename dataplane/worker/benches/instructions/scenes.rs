@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::policy::{
-    Action, Classifier, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, Zone,
+    Action, Classifier, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, Zone, ZoneId,
 };
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
@@ -49,6 +49,8 @@ pub const SCENES: &[(&str, Make)] = &[
     ("setup/udp-v6/10-rules", || setup_ten(Version::V6, false)),
     ("setup/tcp-v4/10-rules", || setup_ten(Version::V4, true)),
     ("setup/mixed-v4/10k-rules", setup_10k),
+    ("flood/ack-v4/10-rules", || flood(true)),
+    ("flood/refused-v4/10-rules", || flood(false)),
     ("lookup/fw-v4/10k-rules", || lookup(Version::V4)),
     ("lookup/fw-v6/10k-rules", || lookup(Version::V6)),
 ];
@@ -203,6 +205,40 @@ fn setup(frames: Vec<Vec<u8>>, ruleset: Ruleset) -> Scene {
     }
 }
 
+/// Packets of random sources that open nothing: acknowledgements of what nobody said, or UDP that the rules refuse.
+fn flood(is_ack: bool) -> Scene {
+    let mut random = Random(6);
+    let ack = Segment { is_syn: false, sequence: 7_000_000, acknowledged: Some(8_000_000), payload: 0 };
+    let mut script = Script::new(DeviceChecksum::Good);
+    let frames: Vec<_> = (0..BEGINNINGS as u16)
+        .map(|number| {
+            let ends = Ends::any(number, Version::V4, &mut random);
+            if is_ack { ends.tcp(Port::Wan, ack) } else { ends.udp(Port::Wan) }
+        })
+        .collect();
+    let bursts: Vec<_> = frames.chunks(BURST).collect();
+    script.turn(Vec::new(), bursts[0].to_vec());
+    for some in &bursts {
+        script.turn(Vec::new(), some.to_vec());
+    }
+    let refuse = Rule { from: Some(vec![ZoneId(1)]), ..Rule::of_all("refuse", Action::Drop) };
+    let mut ruleset = ten_rules();
+    ruleset.rules.insert(9, refuse);
+    let mut rig = Rig::new(1, script, ruleset);
+    rig.play(1);
+    let before = rig.figures();
+    let (reading, operations, turns) = (rig.reading(), frames.len() as u64, bursts.len());
+    Scene {
+        operations,
+        run: Box::new(move || rig.play(turns)),
+        check: Box::new(move || {
+            let after = reading();
+            let dropped = |figures: &Figures| if is_ack { figures.no_session } else { figures.refused };
+            assert_eq!(dropped(&after) - dropped(&before), operations, "packets that were dropped");
+        }),
+    }
+}
+
 /// Lookups in 10,000 rules of a firewall, a burst at a time.
 fn lookup(version: Version) -> Scene {
     let (ruleset, queries) = sets::classbench(Style::Fw, version, 10_000, LOOKUPS, 1);
@@ -254,6 +290,8 @@ struct Rig {
 struct Figures {
     of_sessions: u64,
     opened: u64,
+    no_session: u64,
+    refused: u64,
     sent: u64,
     handed_over: u64,
 }
@@ -321,6 +359,8 @@ fn figures(shared: &[Arc<WorkerShared>]) -> Figures {
     Figures {
         of_sessions: sum(|shared| shared.engine.reason(Reason::Session).get()),
         opened: sum(|shared| shared.engine.reason(Reason::SessionNew).get()),
+        no_session: sum(|shared| shared.engine.reason(Reason::TcpNoSession).get()),
+        refused: sum(|shared| shared.engine.reason(Reason::RuleDrop).get()),
         sent: sum(|shared| shared.counters.sent.iter().map(|sent| sent.packets.get()).sum()),
         handed_over: sum(|shared| shared.counters.handed_over.get()),
     }

@@ -10,6 +10,7 @@ use crate::pipeline::{Config, Running};
 use crate::policy::{Policy, Rule, RuleNames, Ruleset, Zone, ZoneId};
 use crate::record::Event;
 use crate::time::Duration;
+use crate::time::Instant;
 
 /// An engine with LAN hosts allowed out, and a clock of its own.
 struct Rig {

@@ -6,7 +6,7 @@ use super::*;
 use crate::flow::Ends;
 use crate::packet::VlanStack;
 use crate::packet::protocol;
-use crate::pipeline::{Config, Engine, Running};
+use crate::pipeline::{Arrival, Config, Engine, Running};
 use crate::policy::{Policy, RuleNames, Ruleset, Timeouts};
 use crate::reason::Reason;
 use crate::record::Outbox;
@@ -198,8 +198,11 @@ fn nobody_is_evicted_for_a_key_without_a_place() {
     let mut out = Outbox::new(64, 64);
     let mut take = |engine: &mut Engine, number| {
         let (key, now) = (key(number, false), Instant::ZERO);
-        let hashed = engine.table.hash(&key);
-        let slot = engine.take_slot(now, &key, hashed, Port::Lan, State::Unreplied, &mut out)?;
+        let packed = PackedKey::of(&key);
+        let (hashed, facts) = (engine.table.hash(&key), crate::packet::parse(&[], 0));
+        let arrival =
+            Arrival { now, port: Port::Lan, facts: &facts, head: &[], key: &key, packed: &packed, hashed };
+        let slot = engine.take_slot(&arrival, Port::Lan, State::Unreplied, &mut out)?;
         engine.file(now, slot);
         Some(slot)
     };

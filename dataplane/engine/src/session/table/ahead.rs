@@ -2,6 +2,7 @@
 //! wait for each other.
 
 use super::{Hashed, Table};
+use crate::flow::PackedKey;
 use crate::prefetch::prefetch;
 use crate::session::wheel::NIL;
 
@@ -12,15 +13,20 @@ impl Table {
         prefetch(&self.buckets[hashed.first as usize]);
     }
 
-    /// The slot that the session which hashes to this seems to have, whose lines are asked for; [`NIL`] if there is none.
-    /// Only [`Table::is`] tells.
+    /// The slot that the session with this key, which hashes to that, seems to have, whose lines are asked for; [`NIL`] if
+    /// there is none. Only [`Table::is`] tells.
     #[inline]
-    pub(crate) fn candidate(&self, hashed: Hashed) -> u32 {
+    pub(crate) fn candidate(&self, key: &PackedKey, hashed: Hashed) -> u32 {
         let bucket = &self.buckets[hashed.first as usize];
         let Some(slot) = bucket.ways(hashed.tag).next().map(|way| bucket.slots[way]) else { return NIL };
         if let (Some(hot), Some(cold)) = (self.hot.get(slot as usize), self.cold.get(slot as usize)) {
             prefetch(hot);
             prefetch(cold);
+        }
+        if key.is_v6
+            && let Some(wide) = self.wide.get(slot as usize)
+        {
+            prefetch(wide);
         }
         slot
     }

@@ -253,7 +253,7 @@ fn a_candidate_is_the_session_of_the_key_or_is_found_out() {
         let key = key(number, number % 3 == 0);
         let hashed = table.hash(&key);
         table.prefetch_bucket(hashed);
-        let candidate = table.candidate(hashed);
+        let candidate = table.candidate(&PackedKey::of(&key), hashed);
         if candidate != NIL && table.is(candidate, &PackedKey::of(&key)) {
             assert_eq!(table.find(&key, hashed), Some(candidate));
             found_at_once += 1;

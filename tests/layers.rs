@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sekisho-dpdk-sys", &[]),
     ("sekisho-dpdk", &["sekisho-dpdk-sys"]),
     ("sekisho-replay", &["sekisho-engine"]),
+    ("sekisho-traffic", &[]),
+    ("sekisho-traffic-device", &["sekisho-traffic"]),
     ("sekisho-policy", &["sekisho-engine"]),
     ("sekisho-api", &[]),
     (
@@ -62,6 +64,11 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "dataplane/replay/src/",
         &["std::thread", "Instant::now", "SystemTime", "std::time"],
         "replay has no clock and no threads",
+    ),
+    (
+        "dataplane/traffic/src/",
+        &["std::time", "std::fs", "std::io", "std::thread", "std::net"],
+        "frames follow from numbers and ticks",
     ),
     (
         "control/policy/src/",

@@ -1,6 +1,7 @@
 # Sourced by scripts/bench: how each subject is started over the traffic device, and stopped. All see the same packets.
 
 traffic_device=$top/target/release/libsekisho_traffic_device.so
+traffic_frames=$top/target/release/traffic-frames
 ovs_program=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 # Two devices that do nothing by themselves; the library plays what is behind them.
 lan_device=net_null0 wan_device=net_null1

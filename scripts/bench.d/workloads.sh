@@ -116,37 +116,47 @@ workload_latency() {
   done
 }
 
-# A quarter of all frames is hostile. Kept is the rate of the established sessions, of what it is without the flood.
+# A quarter of all frames is hostile: one beside three of the established sessions. Kept is the established sessions' rate,
+# of what it is without the flood; a hostile frame's cost is in packets of those.
 workload_hostile() {
-  local kind alone rate flood
-  for subject in $(in_turn sekisho ovs testpmd); do
-    variant sessions=100000 protocol=mixed
-    set_traffic
-    alone=''
+  local kind flood rate alone cost
+  for subject in $(in_turn sekisho ovs); do
+    alone='' cost=''
     for kind in none 'syn-flood wan' 'syn-flood lan' 'fragments wan' 'collisions lan'; do
       variant sessions=100000 protocol=mixed hostile="${kind% *}" from="${kind#* }"
-      [ "$kind" != none ] || unset 'v[from]'
-      [ "$kind" = none ] || wanted || continue
-      flood=''
-      [ "$kind" = none ] || flood="hostile=${v[hostile]},hostile_from=${v[from]},hostile_share=0.25"
+      flood="hostile=${v[hostile]},hostile_from=${v[from]},hostile_share=0.25"
+      if [ "$kind" = none ]; then
+        unset 'v[from]'
+        flood=''
+      elif ! wanted; then
+        continue
+      fi
       say "$(variant_text)"
       set_traffic "$flood"
       capacity=2000000
       run $((warm + seconds)) || continue
-      # Of what the sessions sent, so that a subject that drops theirs too does not look fast.
-      rate=$(figure '(([$b.back.lan, $b.back.wan | .established] | add) - ([$a.back.lan, $a.back.wan | .established] | add)) / $s')
-      keep mpps "$(awk -v rate="$rate" 'BEGIN {print rate / 1e6}')"
-      if [ "$kind" = none ]; then alone=$rate; fi
-      [ "$kind" = none ] || [ -z "$alone" ] || keep kept_share "$(awk -v a="$rate" -v b="$alone" 'BEGIN {print a / b}')"
-      # What one hostile frame took, with the established ones at what they take alone.
+      rate=$(figure "$established_filter")
+      keep mpps "$(jq -n "$rate / 1e6")"
       if [ "$kind" = none ]; then
-        keep cycles_per_packet "$(figure "$cycles_filter")"
-      else
-        keep cycles_given "$(figure '(($b.given | frames) - ($a.given | frames)) as $given | if $given > 0 then (($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) / $given else null end')"
+        alone=$rate cost=$(figure "$cycles_filter")
+        keep cycles_per_packet "$cost"
+      elif [ -n "$alone" ]; then
+        keep kept_share "$(jq -n "$rate / $alone")"
+        keep hostile_cost "$(figure "${hostile_filter/COST/$cost}" | jq "if . == null then null else . / $cost end")"
       fi
     done
   done
 }
+
+established_filter='def established: [.lan, .wan | .established] | add;
+  (($b.back | established) - ($a.back | established)) / $s'
+# What is left when the established packets are taken off at what they cost alone.
+# shellcheck disable=SC2016
+hostile_filter='def of(class): [.lan, .wan | class] | add;
+  (($b.given | of(.hostile)) - ($a.given | of(.hostile))) as $hostile
+  | (($b.given | of(.established)) - ($a.given | of(.established))) as $established
+  | if $hostile == 0 then null
+    else ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) - $established * COST) / $hostile end'
 
 workload_peers() {
   local pairs

@@ -1,0 +1,176 @@
+# Sourced by scripts/bench: the workloads. Each is one round.
+
+# each_subject SECONDS SUBJECT...: the rates of each under the traffic that is set.
+each_subject() {
+  local length=$1; shift
+  for subject in $(in_turn "$@"); do
+    run $((warm + length)) || continue
+    keep_rates
+  done
+}
+
+# One thing is varied at a time, from 64k UDP sessions and from 1M TCP sessions.
+established_variants=(
+  'sessions=1000' 'sessions=65536' 'sessions=1000000' 'sessions=10000000'
+  'protocol=tcp sessions=1000' 'protocol=tcp sessions=65536' 'protocol=tcp sessions=1000000' 'protocol=tcp sessions=10000000'
+  'protocol=mixed sessions=65536' 'protocol=mixed sessions=1000000'
+  'family=6 sessions=65536' 'family=6 protocol=tcp sessions=1000000'
+  'size=imix sessions=65536' 'size=imix protocol=tcp sessions=1000000'
+  'workers=2 sessions=65536' 'workers=2 protocol=tcp sessions=1000000'
+)
+
+workload_established() {
+  local pairs
+  for pairs in "${established_variants[@]}"; do
+    # shellcheck disable=SC2086
+    variant $pairs
+    wanted || continue
+    say "$(variant_text)"
+    set_traffic
+    each_subject "$seconds" sekisho testpmd
+  done
+}
+
+# New sessions of which each costs one packet (UDP, TCP) or seven (TCP connections). The table is empty at first and
+# measured until three quarters of it are taken, or half full of established sessions, or full of what nobody answered.
+workload_setup() {
+  local pairs
+  for pairs in \
+    'rules=10' 'rules=1000' 'rules=10000' 'rules=100000' 'protocol=tcp rules=10' \
+    'rules=10 table=half' 'rules=10 table=full' 'protocol=tcp packets=7 rules=10'; do
+    # shellcheck disable=SC2086
+    variant sessions=0 packets=1 table=empty $pairs
+    case "${v[table]}" in half) v[sessions]=2000000 ;; esac
+    wanted || continue
+    say "$(variant_text)"
+    setup_each
+  done
+}
+
+setup_each() {
+  local load=first peers=(sekisho)
+  [ "${v[packets]}" = 1 ] || load=connections
+  # Without established sessions and with few rules the same can be asked of OVS.
+  [ "${v[rules]}" != 10 ] || [ "${v[table]}" != empty ] || peers=(sekisho ovs testpmd)
+  for subject in $(in_turn "${peers[@]}"); do
+    set_traffic "load=$load,window=4096"
+    # Sessions that nobody answers stay for half a minute, and the rate may be millions a second.
+    case "${v[table]}" in full) capacity=500000 ;; half) capacity=4000000 ;; *) capacity=12000000 ;; esac
+    run $((warm + seconds)) || continue
+    setup_keep
+  done
+}
+
+setup_keep() {
+  local counted='.back.wan.new' from=$warm to=1e9
+  [ "${v[packets]}" = 1 ] || counted='.connections'
+  # With room in the table, until three quarters of it are taken.
+  if [ "${v[table]}" != full ]; then
+    from=0
+    to=$(jq -s --argjson most $((capacity * 3 / 4 - v[sessions])) "map(select(.phase == \"load\"))
+      | .[0].seconds as \$begin | (map(select($counted <= \$most)) | last.seconds) - \$begin" "$work/stats")
+  fi
+  keep sessions_per_second "$(figure "if \$s > 0 then ((\$b | $counted) - (\$a | $counted)) / \$s else null end" "$from" "$to")"
+  keep cycles_per_session "$(figure "((\$b | $counted) - (\$a | $counted)) as \$new | if \$new > 0 then ((\$b.tsc - \$a.tsc) * \$b.queues - (\$b.cycles - \$a.cycles)) / \$new else null end" "$from" "$to")"
+}
+
+# Two workers; the frames of the share arrive at the one that does not own their session.
+workload_hand_off() {
+  local share
+  for share in 0 0.1 0.5 1; do
+    variant workers=2 misplaced="$share"
+    wanted || continue
+    say "$(variant_text)"
+    set_traffic "misplaced=$share"
+    for subject in $(in_turn sekisho); do
+      run $((warm + seconds)) || continue
+      keep_rates
+      keep lost "$(figure '(($b.given | frames) - ($a.given | frames)) as $given | if $given > 0 then ($given - $n) / $given else null end')"
+    done
+  done
+}
+
+# The rates are those of sekisho, for all: what it forwards at most is measured first in each round.
+workload_latency() {
+  local load rate most=''
+  variant
+  set_traffic
+  subject=sekisho
+  run $((warm + seconds)) || return 0
+  most=$(figure '$n / $s')
+  for load in 0.1 0.5 0.9; do
+    variant load="$load"
+    wanted || continue
+    rate=$(awk -v most="$most" -v load="$load" 'BEGIN {printf "%.0f", most * load}')
+    say "$(variant_text): $rate packets a second"
+    set_traffic "latency=on,rate=$rate,warm_up_ms=$((warm * 1000))"
+    for subject in $(in_turn sekisho testpmd); do
+      run $((warm + seconds)) || continue
+      keep mpps "$(figure "$mpps_filter")"
+      keep p50_us "$(figure '$b.latency_ns.p50 / 1000')"
+      keep p99_us "$(figure '$b.latency_ns.p99 / 1000')"
+      keep p999_us "$(figure '$b.latency_ns.p999 / 1000')"
+      keep max_us "$(figure '$b.latency_ns.max / 1000')"
+      keep lost "$(figure '($b.lost - $a.lost) / ([$n, 1] | max)')"
+    done
+  done
+}
+
+# A quarter of all frames is hostile: one beside three of the established sessions. Kept is the established sessions' rate,
+# of what it is without the flood; a hostile frame's cost is in packets of those.
+workload_hostile() {
+  local kind flood rate alone cost
+  for subject in $(in_turn sekisho ovs); do
+    alone='' cost=''
+    for kind in none 'syn-flood wan' 'syn-flood lan' 'fragments wan' 'collisions lan'; do
+      variant sessions=100000 protocol=mixed hostile="${kind% *}" from="${kind#* }"
+      flood="hostile=${v[hostile]},hostile_from=${v[from]},hostile_share=0.25"
+      if [ "$kind" = none ]; then
+        unset 'v[from]'
+        flood=''
+      elif ! wanted; then
+        continue
+      fi
+      say "$(variant_text)"
+      set_traffic "$flood"
+      capacity=2000000
+      run $((warm + seconds)) || continue
+      rate=$(figure "$established_filter")
+      keep mpps "$(jq -n "$rate / 1e6")"
+      if [ "$kind" = none ]; then
+        alone=$rate cost=$(figure "$cycles_filter")
+        keep cycles_per_packet "$cost"
+      elif [ -n "$alone" ]; then
+        keep kept_share "$(jq -n "$rate / $alone")"
+        keep hostile_cost "$(figure "${hostile_filter/COST/$cost}" | jq "if . == null then null else . / $cost end")"
+      fi
+    done
+  done
+}
+
+established_filter='def established: [.lan, .wan | .established] | add;
+  (($b.back | established) - ($a.back | established)) / $s'
+# What is left when the established packets are taken off at what they cost alone.
+# shellcheck disable=SC2016
+hostile_filter='def of(class): [.lan, .wan | class] | add;
+  (($b.given | of(.hostile)) - ($a.given | of(.hostile))) as $hostile
+  | (($b.given | of(.established)) - ($a.given | of(.established))) as $established
+  | if $hostile == 0 then null
+    else ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) - $established * COST) / $hostile end'
+
+workload_peers() {
+  local pairs
+  for pairs in 'sessions=1000' 'sessions=65536' 'protocol=tcp sessions=65536' 'protocol=tcp sessions=1000000'; do
+    # shellcheck disable=SC2086
+    variant $pairs
+    wanted || continue
+    say "$(variant_text)"
+    set_traffic
+    for subject in $(in_turn sekisho testpmd ovs nftables flowtable); do
+      case "$subject" in
+        nftables | flowtable) linux_measure "$subject" ;;
+        *) run $((warm + seconds)) || continue; keep_rates ;;
+      esac
+    done
+  done
+}

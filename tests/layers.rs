@@ -18,10 +18,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sekisho-traffic-device", &["sekisho-traffic"]),
     ("sekisho-policy", &["sekisho-engine"]),
     ("sekisho-api", &[]),
+    ("sekisho-bench", &["sekisho-engine", "sekisho-worker", "sekisho-traffic"]),
     (
         "sekisho",
         &[
             "sekisho-api",
+            "sekisho-bench",
             "sekisho-policy",
             "sekisho-replay",
             "sekisho-worker",
@@ -38,6 +40,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("sekisho-dpdk", &["serde", "prometheus", "tokio"]),
     ("sekisho-replay", &["tokio", "rayon"]),
     ("sekisho-policy", &["tokio", "hyper", "axum"]),
+    ("sekisho-bench", &["tokio", "hyper", "axum", "prometheus"]),
 ];
 
 /// Text that the code of a folder must not hold, and why.
@@ -70,6 +73,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         &["std::time", "std::fs", "std::io", "std::thread", "std::net"],
         "frames follow from numbers and ticks",
     ),
+    ("control/bench/src/", &["print!(", "println!("], "only cmd/ and main.rs print"),
     (
         "control/policy/src/",
         &["TcpStream", "UdpSocket", "TcpListener", "UnixStream"],

@@ -2,6 +2,7 @@
 //! standard output.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests, where clippy does not see a test")]
 
+mod bench;
 mod check;
 mod explain;
 mod reasons;

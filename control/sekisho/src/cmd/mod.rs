@@ -1,6 +1,7 @@
 //! The commands, one module each. Only these and `main` print.
 
 mod asymmetric;
+mod bench;
 mod check;
 mod counters;
 mod deploy;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Let the inspection run over captures, offline, in their own time
     Replay(replay::Args),
+    /// Measure the inspection on this machine, and report what was measured
+    Bench(bench::Args),
     /// List the vocabulary of reasons: why frames are forwarded or dropped, why sessions end
     Reasons(reasons::Args),
 }
@@ -59,6 +62,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Reasons(args) => reasons::run(&args),
     }
 }

@@ -1,6 +1,12 @@
 //! Sets of rules and packets for them, by seed: after the filter sets that ClassBench was made from (Taylor and Turner,
 //! INFOCOM 2005), and some that are meant to hurt.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::missing_panics_doc,
+    reason = "numbers at random are cut on purpose; a set of rules has far fewer than 2^32"
+)]
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
 use std::collections::HashSet;
@@ -16,7 +22,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +32,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number in `range`.
@@ -65,6 +71,16 @@ pub enum Version {
     V4,
     /// IPv6.
     V6,
+}
+
+impl Version {
+    /// 4 or 6.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 6,
+        }
+    }
 }
 
 /// A prefix: IPv4 prefixes stand in the upper 32 bits.
@@ -137,8 +153,8 @@ pub fn classbench(
 fn drafts(style: Style, version: Version, count: usize, random: &mut Random) -> Vec<Draft> {
     let sites: Vec<u128> = (0..(count / 200).max(8))
         .map(|_| match version {
-            Version::V4 => u128::from(random.next() >> 48) << 112,
-            Version::V6 => 0x2001_0db8 << 96 | u128::from(random.next() >> 48) << 80,
+            Version::V4 => u128::from(random.bits() >> 48) << 112,
+            Version::V6 => 0x2001_0db8 << 96 | u128::from(random.bits() >> 48) << 80,
         })
         .collect();
     let pool: Vec<Prefix> = (0..(count / 4).max(16))
@@ -153,10 +169,10 @@ fn drafts(style: Style, version: Version, count: usize, random: &mut Random) -> 
             let length = found.map_or(32, |(_, length)| *length);
             let site = *random.choose(&sites);
             match version {
-                Version::V4 => prefix(site | u128::from(random.next() >> 48) << 96, length),
+                Version::V4 => prefix(site | u128::from(random.bits() >> 48) << 96, length),
                 // As long as in IPv4 below the site, in subnets of 64 bits; what is one address there is one here.
                 Version::V6 => {
-                    let bits = site | u128::from(random.next() >> 48) << 64 | u128::from(random.next() >> 48);
+                    let bits = site | u128::from(random.bits() >> 48) << 64 | u128::from(random.bits() >> 48);
                     prefix(bits, if length == 32 { 128 } else { 48 + length - 16 })
                 }
             }
@@ -217,7 +233,7 @@ fn draft(style: Style, pool: &[Prefix], random: &mut Random) -> Draft {
 
 fn packet(version: Version, drafts: &[Draft], random: &mut Random) -> Query {
     let some = |prefix: Prefix, random: &mut Random| {
-        let noise = u128::from(random.next()) << 64 | u128::from(random.next());
+        let noise = u128::from(random.bits()) << 64 | u128::from(random.bits());
         let bits = prefix.0 | noise & u128::MAX.checked_shr(prefix.1).unwrap_or(0);
         match version {
             Version::V4 => IpAddr::V4(Ipv4Addr::from_bits((bits >> 96) as u32)),
@@ -328,7 +344,7 @@ pub fn objects(count: usize, packets: usize, seed: u64) -> (Ruleset, Vec<Query>)
 /// A feed: `count` prefixes of 24 to 32 bits, anywhere.
 pub fn feed(count: usize, random: &mut Random) -> AddressSet {
     let ranges = (0..count).map(|_| {
-        let bits = (random.next() >> 32) as u32;
+        let bits = (random.bits() >> 32) as u32;
         let host = if random.chance(80) { 0 } else { (1_u32 << random.below(9)) - 1 };
         bits & !host..=bits | host
     });
@@ -361,7 +377,7 @@ pub fn nested(count: u32) -> Ruleset {
 /// Ranges at random in all fields, each a good part of all there is.
 pub fn tangled(count: u32, random: &mut Random) -> Ruleset {
     let mut range = || {
-        let (a, b) = ((random.next() >> 32) as u32, (random.next() >> 32) as u32);
+        let (a, b) = ((random.bits() >> 32) as u32, (random.bits() >> 32) as u32);
         a.min(b)..=a.max(b)
     };
     let sets: Vec<_> = (0..2 * count).map(|_| AddressSet::new(vec![range()], vec![])).collect();

@@ -1,4 +1,4 @@
-//! Sets of rules and packets as `dpdk-test-acl` reads them.
+//! Sets of rules and packets as `dpdk-test-acl` reads them, to measure rte_acl on the same ones.
 
 use core::fmt::Write as _;
 use core::net::{IpAddr, Ipv4Addr};
@@ -6,26 +6,26 @@ use std::path::Path;
 
 use sekisho_engine::policy::{AddressSetId, Ruleset};
 
-use crate::Case;
+use super::Case;
 
-/// Writes `NAME.rules` and `NAME.trace`, if every rule has at most one IPv4 prefix in each field.
-pub fn write(directory: &Path, case: &Case) -> std::io::Result<()> {
-    let Some(rules) = rules(&case.ruleset) else {
-        println!("{}: not for dpdk-test-acl", case.name);
-        return Ok(());
-    };
+/// Writes `NAME-COUNT.rules` and `NAME-COUNT.trace`. Returns whether it did: only if every rule has at most one IPv4
+/// prefix in each field and one service.
+pub fn write(directory: &Path, case: &Case) -> std::io::Result<bool> {
+    let (ruleset, packets) = case.make();
+    let Some(rules) = rules(&ruleset) else { return Ok(false) };
     let mut trace = String::new();
-    for packet in &case.packets {
-        if let (IpAddr::V4(source), IpAddr::V4(destination)) = (packet.source, packet.destination) {
-            let (source, destination) = (source.to_bits(), destination.to_bits());
-            let _ =
-                writeln!(trace, "{source}\t{destination}\t1024\t{}\t{}\t0", packet.selector, packet.protocol);
-        }
+    for packet in &packets {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (packet.source, packet.destination) else {
+            return Ok(false);
+        };
+        let (source, destination) = (source.to_bits(), destination.to_bits());
+        let _ = writeln!(trace, "{source}\t{destination}\t1024\t{}\t{}\t0", packet.selector, packet.protocol);
     }
-    std::fs::write(directory.join(format!("{}.rules", case.name)), rules)?;
-    std::fs::write(directory.join(format!("{}.trace", case.name)), trace)
+    let name = format!("{}-{}", case.kind.name(), case.count);
+    std::fs::write(directory.join(format!("{name}.rules")), rules)?;
+    std::fs::write(directory.join(format!("{name}.trace")), trace)?;
+    Ok(true)
 }
-
 fn rules(ruleset: &Ruleset) -> Option<String> {
     let mut text = String::new();
     for rule in &ruleset.rules {

@@ -8,7 +8,7 @@ use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 use sekisho_traffic::{FRAME_MAX, Shard, Side};
-use sekisho_worker::{BURST_MAX, PacketIo, Sent};
+use sekisho_worker::{BURST_MAX, PacketIo, Sent, View};
 
 /// A frame's buffer, as large as those of a device.
 const BUFFER: usize = 2048;
@@ -48,12 +48,12 @@ impl Timer {
 /// What a worker does between two calls of its queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The facts of all frames are gathered.
-    Parse = 0,
-    /// What they look up is read ahead.
-    ReadAhead = 1,
+    /// A glance at all frames.
+    Glance = 0,
     /// They are inspected.
-    Inspect = 2,
+    Inspect = 1,
+    /// They are queued to leave.
+    Leave = 2,
 }
 
 /// What the queues share with whoever drives the worker that owns them, on the same thread.
@@ -72,8 +72,8 @@ pub(crate) struct Probe {
     /// Ticks of the time stamp counter in each [`Stage`].
     pub(crate) stages: [Cell<u64>; 3],
     stage_began: Cell<u64>,
-    /// Parsing ended, and inspection has not begun.
-    is_between: Cell<bool>,
+    /// The glance ended, and inspection has not.
+    has_glanced: Cell<bool>,
 }
 
 impl Probe {
@@ -87,7 +87,7 @@ impl Probe {
             is_profiling: Cell::new(false),
             stages: Default::default(),
             stage_began: Cell::new(0),
-            is_between: Cell::new(false),
+            has_glanced: Cell::new(false),
         })
     }
 
@@ -119,6 +119,13 @@ pub(crate) struct MadeIo {
 }
 
 impl MadeIo {
+    fn head(&self, place: usize) -> &[u8] {
+        match self.buffers.get(place) {
+            Some(buffer) => &buffer[..usize::from(self.lens[place])],
+            None => &[],
+        }
+    }
+
     pub(crate) fn new(probe: Rc<Probe>) -> Self {
         Self {
             probe,
@@ -137,10 +144,7 @@ impl MadeIo {
             let received = self.receive(port);
             if received > 0 {
                 found += received;
-                for place in 0..received {
-                    self.prefetch(place);
-                    self.forward(place, port.other());
-                }
+                self.forward(u64::MAX >> (u64::BITS as usize - received), port.other());
                 self.release();
                 for port in Port::ALL {
                     self.send(port);
@@ -195,41 +199,32 @@ impl PacketIo for MadeIo {
 
     fn prefetch(&mut self, _place: usize) {}
 
+    /// Checksums are as of devices that look.
     #[inline]
-    fn head(&self, place: usize) -> &[u8] {
-        if place == 0 && self.probe.is_between.get() {
-            self.probe.is_between.set(false);
-            self.probe.ends(Stage::ReadAhead);
+    fn view(&self, place: usize) -> View<'_> {
+        if place + 1 == self.len && self.probe.is_profiling.get() && !self.probe.has_glanced.replace(true) {
+            self.probe.ends(Stage::Glance);
         }
-        match self.buffers.get(place) {
-            Some(buffer) => &buffer[..usize::from(self.lens[place])],
-            None => &[],
-        }
+        let head = self.head(place);
+        View { head, wire_len: head.len(), checksum: DeviceChecksum::Good }
     }
 
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]> {
         core::iter::once(self.head(place))
     }
 
-    /// As of devices that look.
     #[inline]
-    fn checksum(&self, place: usize) -> DeviceChecksum {
-        if place + 1 == self.len && self.probe.is_profiling.get() {
-            self.probe.ends(Stage::Parse);
-            self.probe.is_between.set(true);
+    fn forward(&mut self, places: u64, port: Port) {
+        if self.probe.has_glanced.replace(false) {
+            self.probe.ends(Stage::Inspect);
         }
-        DeviceChecksum::Good
-    }
-
-    fn wire_len(&self, place: usize) -> usize {
-        self.lens[place].into()
-    }
-
-    #[inline]
-    fn forward(&mut self, place: usize, port: Port) {
-        if let Ok(place) = u8::try_from(place) {
-            // There are as many places as in a batch.
-            let _ = self.leaving[port.index()].try_push(place);
+        let mut left = places;
+        while left != 0 {
+            if let Ok(place) = u8::try_from(left.trailing_zeros()) {
+                // There are as many places as in a batch.
+                let _ = self.leaving[port.index()].try_push(place);
+            }
+            left &= left - 1;
         }
     }
 
@@ -249,7 +244,8 @@ impl PacketIo for MadeIo {
     fn release(&mut self) {
         self.len = 0;
         if self.probe.is_profiling.get() {
-            self.probe.ends(Stage::Inspect);
+            self.probe.has_glanced.set(false);
+            self.probe.ends(Stage::Leave);
         }
     }
 

@@ -246,7 +246,7 @@ impl Rig {
         self.probe.is_profiling.set(true);
         let driven = self.drive_for(span);
         self.probe.is_profiling.set(false);
-        [Stage::Parse, Stage::ReadAhead, Stage::Inspect]
+        [Stage::Glance, Stage::Inspect, Stage::Leave]
             .map(|stage| self.probe.stages[stage as usize].get() as f64 / driven.received.max(1) as f64)
     }
 }

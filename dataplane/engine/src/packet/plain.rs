@@ -217,7 +217,6 @@ const fn be(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
 const fn high(ports: u32) -> u16 {
     (ports >> 16) as u16
 }

@@ -32,7 +32,7 @@ pub struct Segment {
 impl Ends {
     /// Ends that no other `number` has.
     pub fn any(number: u16, version: Version, random: &mut Random) -> Self {
-        let hosts = random.next();
+        let hosts = random.bits();
         let [lan, wan] = [hosts as u32, (hosts >> 32) as u32];
         let addresses = match version {
             Version::V4 => [0x0a00_0000 | lan >> 8, 0x5d00_0000 | wan >> 8]

@@ -18,7 +18,7 @@ mod counts;
 mod frames;
 mod io;
 mod scenes;
-#[path = "../../../engine/benches/classify/sets.rs"]
+#[path = "../../../../control/bench/src/rules/sets.rs"]
 mod sets;
 
 use std::hint::black_box;

@@ -412,7 +412,9 @@ impl Engine {
 
     /// Messages that nobody answers: each is decided by the rules.
     fn judge_stateless(&mut self, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Verdict {
-        let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
+        let Some(query) = self.running.policy.query_of(port, facts) else {
+            return Verdict::of(Reason::IpTruncated);
+        };
         let (action, rule) = self.ask_rules(&query);
         match action {
             Action::Allow => Verdict { reason: Reason::Stateless, rule, session: None },

@@ -29,7 +29,9 @@ impl Engine {
         {
             return self.open_expected(arrival, over, expected, out);
         }
-        let Some(query) = self.query_of(port, facts) else { return Verdict::of(Reason::IpTruncated) };
+        let Some(query) = self.running.policy.query_of(port, facts) else {
+            return Verdict::of(Reason::IpTruncated);
+        };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
             return self.unknown(arrival, Reason::DefaultDrop);
@@ -166,12 +168,6 @@ impl Engine {
             (_, None) => Reason::DefaultDrop,
         };
         Verdict { reason, rule, session: None }
-    }
-
-    pub(super) fn query_of(&self, port: Port, facts: &Facts) -> Option<Query> {
-        let ends = [facts.addresses.source()?, facts.addresses.destination()?];
-        let policy = &self.running.policy;
-        Some(policy.query(port, facts.vlan.outer(), ends, facts.protocol, facts.selector()))
     }
 
     pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {

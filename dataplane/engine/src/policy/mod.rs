@@ -7,10 +7,10 @@ mod names;
 pub mod ruleset;
 pub mod zones;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::flow::FlowKey;
-use crate::packet::{Facts, protocol};
+use crate::packet::{Addresses, Facts, protocol};
 use crate::port::Port;
 
 pub use crate::helper::Helper;
@@ -87,6 +87,19 @@ impl Policy {
     /// the zones that its addresses lie in.
     pub fn query(&self, from: Port, vlan: u16, ends: [IpAddr; 2], protocol: u8, selector: u16) -> Query {
         let [source, destination] = ends;
+        self.query_between(from, vlan, source, destination, protocol, selector)
+    }
+
+    #[inline]
+    fn query_between(
+        &self,
+        from: Port,
+        vlan: u16,
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        selector: u16,
+    ) -> Query {
         Query {
             from: self.zones.place(from, vlan, source).zone(),
             to: self.zones.place(from.other(), vlan, destination).zone(),
@@ -94,6 +107,32 @@ impl Policy {
             destination,
             protocol,
             selector,
+        }
+    }
+
+    /// What the rules are asked about a first packet with these facts that arrives on `from`; `None` where it has no
+    /// addresses.
+    pub(crate) fn query_of(&self, from: Port, facts: &Facts) -> Option<Query> {
+        let (vlan, protocol, selector) = (facts.vlan.outer(), facts.protocol, facts.selector());
+        // Each in its own words: put together in one variable they would be read wider than they were written.
+        match facts.addresses {
+            Addresses::None => None,
+            Addresses::V4 { source, destination } => Some(self.query_between(
+                from,
+                vlan,
+                Ipv4Addr::from_bits(source).into(),
+                Ipv4Addr::from_bits(destination).into(),
+                protocol,
+                selector,
+            )),
+            Addresses::V6 { source, destination } => Some(self.query_between(
+                from,
+                vlan,
+                Ipv6Addr::from_bits(source).into(),
+                Ipv6Addr::from_bits(destination).into(),
+                protocol,
+                selector,
+            )),
         }
     }
 

@@ -27,9 +27,9 @@ impl Place {
 /// The zones, by port and VLAN.
 #[derive(Debug)]
 pub struct ZoneTable {
-    /// `groups[port][vlan]` is an index into `candidates`: the zones that have that port and VLAN.
-    groups: [Vec<u16>; 2],
-    /// Distinct groups of candidate zones.
+    /// `spots[port][vlan]` tells which zones have that port and VLAN.
+    spots: [Vec<Spot>; 2],
+    /// Distinct groups of several candidate zones.
     candidates: Vec<Group>,
     /// Networks of all zones by zone, for the spoofing check.
     networks: Vec<Option<AddressSet>>,
@@ -37,6 +37,16 @@ pub struct ZoneTable {
     knows_networks: bool,
     /// Ports of all zones.
     ports: Vec<Port>,
+}
+
+/// The zones of a port and a VLAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    Empty,
+    /// Whatever the address.
+    Only(ZoneId),
+    /// By the address: an index into [`ZoneTable::candidates`].
+    Several(u16),
 }
 
 /// Zones that share a port and a VLAN.
@@ -57,48 +67,58 @@ impl ZoneTable {
         let networks: Vec<_> = ruleset.zones.iter().map(|zone| zone.networks.map(set)).collect();
         let ports = ruleset.zones.iter().map(|zone| zone.port).collect();
         let mut candidates: Vec<Group> = Vec::new();
-        let groups = Port::ALL.map(|port| {
+        let spots = Port::ALL.map(|port| {
             (0..VLANS)
                 .map(|vlan| {
                     let group = group(ruleset, port, vlan);
+                    match group.zones[..] {
+                        [] => return Spot::Empty,
+                        [only] => return Spot::Only(only),
+                        _ => {}
+                    }
                     let found = candidates.iter().position(|known| *known == group).unwrap_or_else(|| {
                         candidates.push(group);
                         candidates.len() - 1
                     });
-                    u16::try_from(found).expect("at most one group a port and VLAN, 8,192 in all")
+                    let found =
+                        u16::try_from(found).expect("at most one group a port and VLAN, 8,192 in all");
+                    Spot::Several(found)
                 })
                 .collect()
         });
         let knows_networks = networks.iter().any(Option::is_some);
-        Self { groups, candidates, networks, knows_networks, ports }
+        Self { spots, candidates, networks, knows_networks, ports }
     }
 
     /// The zone of `address` as seen on `port` with the outer VLAN `vlan` (0: untagged).
     ///
     /// One zone with that port and VLAN: it is that one, whatever its networks. Several: the one whose networks hold
     /// the address, else the one without networks, else none.
+    #[inline]
     pub fn place(&self, port: Port, vlan: u16, address: IpAddr) -> Place {
-        let group = &self.candidates[usize::from(self.groups[port.index()][usize::from(vlan % VLANS)])];
-        match group.zones[..] {
-            [] => Place::Nowhere,
-            [only] => Place::In(only),
-            _ => group
-                .zones
-                .iter()
-                .copied()
-                .find(|zone| self.lives_in(*zone, address))
-                .or(group.rest)
-                .map_or(Place::Nowhere, Place::In),
+        match self.spot(port, vlan) {
+            Spot::Empty => Place::Nowhere,
+            Spot::Only(only) => Place::In(only),
+            Spot::Several(group) => self.place_among(group, address),
         }
+    }
+
+    #[inline]
+    fn spot(&self, port: Port, vlan: u16) -> Spot {
+        self.spots[port.index()][usize::from(vlan % VLANS)]
+    }
+
+    fn place_among(&self, group: u16, address: IpAddr) -> Place {
+        let group = &self.candidates[usize::from(group)];
+        let own = group.zones.iter().copied().find(|zone| self.lives_in(*zone, address));
+        own.or(group.rest).map_or(Place::Nowhere, Place::In)
     }
 
     /// Whether `source`, arriving on `port` with the outer VLAN `vlan`, is where it cannot be: in a zone whose
     /// networks do not hold it, in no zone of several, or in the networks of a zone that lies elsewhere.
     pub fn is_spoofed(&self, port: Port, vlan: u16, source: IpAddr) -> bool {
         let Place::In(zone) = self.place(port, vlan, source) else {
-            return !self.candidates[usize::from(self.groups[port.index()][usize::from(vlan % VLANS)])]
-                .zones
-                .is_empty();
+            return self.spot(port, vlan) != Spot::Empty;
         };
         match &self.networks[usize::from(zone.0)] {
             Some(own) => !own.contains(source),

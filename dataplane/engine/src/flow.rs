@@ -199,6 +199,18 @@ impl PackedKey {
         (self.tag >> 24) as u8
     }
 
+    /// Source and destination of a packet that arrives on `port`.
+    #[inline]
+    pub(crate) fn addresses(&self, port: Port) -> Addresses {
+        let [lan, wan] = self.wide;
+        match (self.is_v6, port) {
+            (false, Port::Lan) => Addresses::V4 { source: self.lan, destination: self.wan },
+            (false, Port::Wan) => Addresses::V4 { source: self.wan, destination: self.lan },
+            (true, Port::Lan) => Addresses::V6 { source: lan, destination: wan },
+            (true, Port::Wan) => Addresses::V6 { source: wan, destination: lan },
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "the parts of packed words are taken apart")]
     pub(crate) const fn unpacked(&self) -> FlowKey {
         let [lan, wan] = self.wide;

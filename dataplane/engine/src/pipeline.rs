@@ -229,16 +229,25 @@ impl Engine {
         frames: u64,
         out: &mut Outbox,
     ) {
-        self.counters.reason(verdict.reason).add(frames);
-        if verdict.reason.is_drop() {
-            if self.notices.take(now) {
-                self.tell_of_drop(now, port, facts, verdict, out);
-            } else {
-                out.drops_untold += 1;
-            }
+        self.count(verdict, frames);
+        if self.is_to_be_told(now, verdict, out) {
+            self.tell_of_drop(now, port, facts, verdict, out);
         }
     }
 
+    fn count(&self, verdict: Verdict, frames: u64) {
+        self.counters.reason(verdict.reason).add(frames);
+    }
+
+    /// Whether it is a drop that is recorded: one of the first of its millisecond.
+    fn is_to_be_told(&mut self, now: Instant, verdict: Verdict, out: &mut Outbox) -> bool {
+        let is_drop = verdict.reason.is_drop();
+        let is_told = is_drop && self.notices.take(now);
+        out.drops_untold += u64::from(is_drop && !is_told);
+        is_told
+    }
+
+    #[inline(never)]
     fn tell_of_drop(&mut self, now: Instant, port: Port, facts: &Facts, verdict: Verdict, out: &mut Outbox) {
         self.notice_packet(now, port, facts, verdict.reason);
         let log = self.running.policy.logs_drops(verdict.rule);

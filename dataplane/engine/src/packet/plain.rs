@@ -40,14 +40,8 @@ impl Plain {
         let vlan = VlanStack::from_bits(self.key.tag);
         let network_at: u16 = if be16(head, 12) == Some(ethertype::VLAN) { 18 } else { 14 };
         let key = &self.key;
-        let (ethertype, addresses, header, hop_limit_at) = if key.is_v6 {
-            let [lan, wan] = key.wide;
-            let (source, destination) = oriented(port, lan, wan);
-            (ethertype::IPV6, Addresses::V6 { source, destination }, 40, 7)
-        } else {
-            let (source, destination) = oriented(port, key.lan, key.wan);
-            (ethertype::IPV4, Addresses::V4 { source, destination }, 20, 8)
-        };
+        let (ethertype, header, hop_limit_at) =
+            if key.is_v6 { (ethertype::IPV6, 40, 7) } else { (ethertype::IPV4, 20, 8) };
         let (source_port, destination_port) = oriented(port, high(key.ports), low(key.ports));
         let protocol = key.protocol();
         Facts {
@@ -56,7 +50,7 @@ impl Plain {
             vlan,
             ethertype,
             to_group: false,
-            addresses,
+            addresses: key.addresses(port),
             protocol,
             hop_limit: head.get(usize::from(network_at) + hop_limit_at).copied().unwrap_or(0),
             fragment: None,

@@ -1,13 +1,14 @@
 //! First packets: what may open a session, what the rules say to it, and the slot that it takes.
 
 use super::{Arrival, Engine};
-use crate::packet::{self, Facts, protocol, tcp_flags};
+use crate::packet::{self, Facts, protocol};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
+use crate::session::table::Hashed;
 use crate::session::tcp::is_midstream;
 use crate::session::tombstone::Plot;
 use crate::session::{State, TimeoutKey, sctp, tcp};
@@ -22,7 +23,7 @@ impl Engine {
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
-            return self.unknown(arrival, reason);
+            return self.unknown_arrival(arrival, reason);
         }
         if !is_midstream(facts)
             && let Some(expected) = self.expected(now, port, key)
@@ -34,7 +35,7 @@ impl Engine {
         };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
-            return self.unknown(arrival, Reason::DefaultDrop);
+            return self.unknown_arrival(arrival, Reason::DefaultDrop);
         }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
@@ -88,7 +89,12 @@ impl Engine {
     fn picks_up(&self, now: Instant, port: Port, facts: &Facts) -> bool {
         let policy = &self.running.policy;
         let picks_up = |zone| policy.midstream(zone) == MidstreamMode::Pickup;
-        (policy.picks_up_somewhere() && picks_up(self.zone_of_source(port, facts))) || now < self.grace_until
+        self.may_pick_up(now) && (now < self.grace_until || picks_up(self.zone_of_source(port, facts)))
+    }
+
+    /// Whether there is any zone from which it may be.
+    pub(super) fn may_pick_up(&self, now: Instant) -> bool {
+        now < self.grace_until || self.running.policy.picks_up_somewhere()
     }
 
     /// The zone of whoever sent a packet that arrived on `port`.
@@ -105,10 +111,21 @@ impl Engine {
         }
     }
 
-    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    fn unknown(&self, arrival: &Arrival<'_>, reason: Reason) -> Verdict {
+    fn unknown_arrival(&self, arrival: &Arrival<'_>, reason: Reason) -> Verdict {
         let Arrival { port, key, hashed, .. } = *arrival;
-        let plot = Plot { hash: hashed.hash, entry: steer::entry_of(key) };
+        self.unknown(port, reason, key.protocol, hashed, || steer::entry_of(key))
+    }
+
+    /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
+    pub(super) fn unknown(
+        &self,
+        port: Port,
+        reason: Reason,
+        protocol: u8,
+        hashed: Hashed,
+        entry: impl FnOnce() -> u16,
+    ) -> Verdict {
+        let plot = Plot { hash: hashed.hash, entry: entry() };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
             // Its opener begins anew, and the rules refuse that.
@@ -116,7 +133,7 @@ impl Engine {
         }
         let rule = self.running.policy.by_key(tombstone.rule);
         if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again(TimeoutKey::of(tombstone.state, key.protocol));
+            counts.spoke_again(TimeoutKey::of(tombstone.state, protocol));
         }
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
@@ -181,13 +198,12 @@ impl Engine {
 
 /// Why the packet cannot open a session, whatever the rules say.
 fn cannot_open(facts: &Facts) -> Option<Reason> {
-    let is_syn = facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN;
     let is_reply = || {
         let part = packet::part_in_query(facts.addresses.is_v4(), facts.icmp_type());
         matches!(part, Some(packet::Part::Reply(_)))
     };
     match facts.protocol {
-        protocol::TCP if !is_syn => Some(Reason::TcpNoSession),
+        protocol::TCP if tcp::cannot_open(&facts.tcp) => Some(Reason::TcpNoSession),
         // Without a tag it is an INIT (RFC 9260 section 8.5.1).
         protocol::SCTP if facts.tcp.sequence != 0 => Some(Reason::SctpNoSession),
         _ if facts.is_icmp() && is_reply() => Some(Reason::IcmpNoSession),

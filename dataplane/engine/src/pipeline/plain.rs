@@ -8,6 +8,7 @@
 use super::{Arrival, Engine};
 use crate::packet::{DeviceChecksum, Plain, protocol};
 use crate::port::Port;
+use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
 use crate::session::table::Hashed;
@@ -113,6 +114,13 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
+        if let Some(verdict) = self.judge_stray(now, port, glance) {
+            self.count(verdict, 1);
+            if self.is_to_be_told(now, verdict, out) {
+                self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
+            }
+            return verdict;
+        }
         let facts = glance.plain.facts(port, head);
         let verdict = match self.judge_source(now, port, &facts, out) {
             Some(verdict) => verdict,
@@ -124,6 +132,19 @@ impl Engine {
         };
         self.report(now, port, &facts, verdict, 1, out);
         verdict
+    }
+
+    /// A segment that belongs to no session and can begin none, from an address that may speak: what the order of
+    /// inspection comes to for it, of which a flood makes the most. `None`: it is something else.
+    fn judge_stray(&self, now: Instant, port: Port, glance: &Glance) -> Option<Verdict> {
+        let Glance { plain, hashed, .. } = glance;
+        let is_stray = plain.key.protocol() == protocol::TCP
+            && tcp::cannot_open(&plain.tcp)
+            && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
+            && self.table.find_packed(&plain.key, *hashed).is_none()
+            && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
+        let entry = || steer::entry_of_packed(&plain.key);
+        is_stray.then(|| self.unknown(port, Reason::TcpNoSession, protocol::TCP, *hashed, entry))
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

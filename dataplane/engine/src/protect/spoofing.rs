@@ -1,6 +1,6 @@
 //! Source addresses that cannot be: LAND, bogons, and what the zones' networks say lives elsewhere.
 
-use crate::flow::{Ends, FlowKey};
+use crate::flow::{FlowKey, PackedKey};
 use crate::packet::{Addresses, Class, Facts, VlanStack, icmpv6};
 use crate::policy::{Policy, SpoofingMode};
 use crate::port::Port;
@@ -26,17 +26,19 @@ pub(crate) fn check(policy: &Policy, port: Port, facts: &Facts) -> Option<Findin
 
 /// Whether [`check`] finds nothing in any TCP segment or UDP datagram of the session with this key, whoever sends it.
 pub(crate) fn is_clean(policy: &Policy, key: &FlowKey) -> bool {
-    let (to_wan, to_lan) = match key.addresses {
-        Ends::V4 { lan, wan } => {
-            (Addresses::V4 { source: lan, destination: wan }, Addresses::V4 { source: wan, destination: lan })
-        }
-        Ends::V6 { lan, wan } => {
-            (Addresses::V6 { source: lan, destination: wan }, Addresses::V6 { source: wan, destination: lan })
-        }
+    let key = PackedKey::of(key);
+    Port::ALL.iter().all(|port| is_source_clean(policy, *port, &key))
+}
+
+/// The same of a segment or datagram that arrives on `port`.
+pub(crate) fn is_source_clean(policy: &Policy, port: Port, key: &PackedKey) -> bool {
+    let addresses = key.addresses(port);
+    let is_land = match addresses {
+        Addresses::None => false,
+        Addresses::V4 { source, destination } => source == destination,
+        Addresses::V6 { source, destination } => source == destination,
     };
-    to_wan != to_lan
-        && check_source(policy, Port::Lan, key.vlan, &to_wan).is_none()
-        && check_source(policy, Port::Wan, key.vlan, &to_lan).is_none()
+    !is_land && check_source(policy, port, VlanStack::from_bits(key.tag), &addresses).is_none()
 }
 
 /// Bogons, and the zones' networks.

@@ -133,7 +133,17 @@ impl Segment {
 
 /// Whether the segment can only be of a session that began before: no SYN, and not a reset, which ends one.
 pub(crate) fn is_midstream(facts: &Facts) -> bool {
-    facts.protocol == protocol::TCP && facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
+    facts.protocol == protocol::TCP && is_midstream_segment(&facts.tcp)
+}
+
+/// The same of what is known to be a segment.
+pub(crate) const fn is_midstream_segment(tcp: &Tcp) -> bool {
+    tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0
+}
+
+/// Whether it is no SYN of its own accord, with which alone a session begins.
+pub(crate) const fn cannot_open(tcp: &Tcp) -> bool {
+    tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) != tcp_flags::SYN
 }
 
 /// What becomes of a segment of a live session.

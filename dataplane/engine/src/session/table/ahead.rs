@@ -13,6 +13,13 @@ impl Table {
         prefetch(&self.buckets[hashed.first as usize]);
     }
 
+    /// Asks for what is looked at of a session that ends.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, slot: u32) {
+        prefetch(&self.hot[slot as usize]);
+        prefetch(&self.cold[slot as usize]);
+    }
+
     /// The slot that the session with this key, which hashes to that, seems to have, whose lines are asked for; [`NIL`] if
     /// there is none. Only [`Table::is`] tells.
     #[inline]

@@ -93,7 +93,7 @@ linux_forwarded() {
 # linux_send SECONDS INTERFACE FILE...: prints frames, seconds and ticks.
 linux_send() {
   local time=$1; shift
-  in_linux taskset -c 1 "$work/xdp_source" "$work/source-$linux_length.o" "$linux_length" "$time" "$@"
+  in_linux nice -n -20 taskset -c 1 "$work/xdp_source" "$work/source-$linux_length.o" "$linux_length" "$time" "$@"
 }
 
 # linux_discarded SECONDS: ticks that a frame takes to make and to bring to the router's door.

@@ -44,6 +44,9 @@ const SLEEP_MIN: Pause = Pause::from_micros(20);
 const SLEEP_MAX: Pause = Pause::from_micros(500);
 /// A stop takes no longer than this to end the sessions in the log; the appliance is gone within a second.
 const FAREWELL_MAX: Duration = Duration::from_millis(300);
+/// Bursts of frames that others handed over are taken in a turn, at the most: others may pass on as much as they receive, and
+/// what was received once is not to be lost on the way.
+const HANDED_BURSTS: usize = 4;
 /// Frames ahead of the one at hand whose headers are fetched.
 const PREFETCH_AHEAD: usize = 4;
 
@@ -157,7 +160,7 @@ impl<Io: PacketIo> Worker<Io> {
         self.io
     }
 
-    /// One turn: a burst from each port, a burst from the hand-off ring. Returns the frames found.
+    /// One turn: a burst from each port, a few from the hand-off rings. Returns the frames found.
     pub fn turn(&mut self, now: Instant) -> usize {
         self.follow_switch();
         let mut found = 0;
@@ -169,7 +172,13 @@ impl<Io: PacketIo> Worker<Io> {
             }
         }
         if self.handoff.workers() > 1 {
-            found += self.take_handed(now);
+            for _ in 0..HANDED_BURSTS {
+                let handed = self.take_handed(now);
+                found += handed;
+                if handed < BURST_MAX {
+                    break;
+                }
+            }
             found += self.take_bundles(now);
         }
         if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {

@@ -6,7 +6,7 @@ warm=1
 opening_max=120
 
 rounds=3 seconds=3 results=$top/target/bench/results.jsonl only='' subjects=''
-workload='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
+workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
 declare -A v=()
 
 workload_cleanup() {
@@ -38,25 +38,30 @@ workload_prepare() {
   fi
 }
 
-# variant KEY=VALUE...: what the next runs are of; what is not named has its usual value.
+# variant KEY=VALUE...: what the next runs are of; what is not named has its usual value. `io` tells these figures from those
+# of `sekisho bench`, where frames come from memory.
 variant() {
-  v=([sessions]=65536 [protocol]=udp [family]=4 [size]=64 [workers]=1)
+  v=([io]=device [sessions]=65536 [protocol]=udp [family]=4 [size]=64 [workers]=1)
   local pair
   for pair in "$@"; do v[${pair%%=*}]=${pair#*=}; done
 }
 
-# The variant as JSON, its keys in order.
-variant_json() {
+# Settings that say nothing about the workload, or that another one already says: not in the results.
+implied=''
+
+# The variant in lines of KEY=VALUE, its keys in order.
+variant_lines() {
   local key
-  for key in $(printf '%s\n' "${!v[@]}" | sort); do printf '%s=%s\n' "$key" "${v[$key]}"; done |
-    jq -Rnc '[inputs | split("=") | {(.[0]): (.[1] | tonumber? // .)}] | add'
+  for key in $(printf '%s\n' "${!v[@]}" | sort); do
+    [[ " $implied " == *" $key "* ]] || printf '%s=%s\n' "$key" "${v[$key]}"
+  done
 }
 
-variant_text() {
-  local key text=''
-  for key in $(printf '%s\n' "${!v[@]}" | sort); do text+="$key=${v[$key]} "; done
-  echo "${text% }"
+variant_json() {
+  variant_lines | jq -Rnc '[inputs | split("=") | {(.[0]): (.[1] | tonumber? // .)}] | add'
 }
+
+variant_text() { variant_lines | paste -sd ' '; }
 
 wanted() { [ -z "$only" ] || grep -Eq -- "$only" <<<"$(variant_text)"; }
 
@@ -109,7 +114,7 @@ mpps_filter='$n / $s / 1e6'
 # keep FIGURE VALUE: a line of the results.
 keep() {
   [ -n "$2" ] && [ "$2" != null ] || return 0
-  jq -nc --arg workload "$workload" --argjson variant "$(variant_json)" --arg subject "$subject" --argjson round "$round" \
+  jq -nc --arg workload "${kept_as:-$workload}" --argjson variant "$(variant_json)" --arg subject "$subject" --argjson round "$round" \
     --arg figure "$1" --argjson value "$2" \
     '{workload: $workload, variant: $variant, subject: $subject, round: $round, figure: $figure, value: $value}' \
     >>"$results"
@@ -118,7 +123,7 @@ keep() {
 
 keep_rates() {
   keep mpps "$(figure "$mpps_filter")"
-  keep cycles_per_packet "$(figure "$cycles_filter")"
+  keep cycles "$(figure "$cycles_filter")"
 }
 
 # in_turn SUBJECT...: those that were asked for, in another order in each round.

@@ -7,11 +7,12 @@ ovs_program=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 lan_device=net_null0 wan_device=net_null1
 ovs_database=''
 
-# with_traffic COMMAND...: the command with the device of $traffic, in the background; its process is $device.
+# with_traffic COMMAND...: the command with the device of $traffic, in the background; its process is $device. What else
+# runs on the machine shall wait for it, not it for that.
 with_traffic() {
   rm -f "$work/stats"
   SEKISHO_TRAFFIC="lan=$lan_device,wan=$wan_device,stats=$work/stats,cpu=0,$traffic" LD_PRELOAD=$traffic_device \
-    "$@" </dev/null >"$work/$subject.log" 2>&1 &
+    nice -n -20 "$@" </dev/null >"$work/$subject.log" 2>&1 &
   device=$!
 }
 

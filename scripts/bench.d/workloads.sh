@@ -35,21 +35,28 @@ workload_established() {
 # measured until three quarters of it are taken, or half full of established sessions, or full of what nobody answered.
 workload_setup() {
   local pairs
+  implied='sessions protocol size workers'
   for pairs in \
-    'rules=10' 'rules=1000' 'rules=10000' 'rules=100000' 'protocol=tcp rules=10' \
-    'rules=10 table=half' 'rules=10 table=full' 'protocol=tcp packets=7 rules=10'; do
+    'rules=10' 'rules=1000' 'rules=10000' 'rules=100000' 'begin=tcp rules=10' \
+    'rules=10 table=half' 'rules=10 table=full' 'begin=connections rules=10'; do
     # shellcheck disable=SC2086
-    variant sessions=0 packets=1 table=empty $pairs
+    variant sessions=0 begin=udp table=empty $pairs
+    case "${v[begin]}" in
+      udp) ;;
+      tcp) v[protocol]=tcp ;;
+      connections) v[protocol]=tcp v[begin]='tcp connections' ;;
+    esac
     case "${v[table]}" in half) v[sessions]=2000000 ;; esac
     wanted || continue
     say "$(variant_text)"
     setup_each
   done
+  implied=''
 }
 
 setup_each() {
   local load=first peers=(sekisho)
-  [ "${v[packets]}" = 1 ] || load=connections
+  [ "${v[begin]}" != 'tcp connections' ] || load=connections
   # Without established sessions and with few rules the same can be asked of OVS.
   [ "${v[rules]}" != 10 ] || [ "${v[table]}" != empty ] || peers=(sekisho ovs testpmd)
   for subject in $(in_turn "${peers[@]}"); do
@@ -63,7 +70,7 @@ setup_each() {
 
 setup_keep() {
   local counted='.back.wan.new' from=$warm to=1e9
-  [ "${v[packets]}" = 1 ] || counted='.connections'
+  [ "${v[begin]}" != 'tcp connections' ] || counted='.connections'
   # With room in the table, until three quarters of it are taken.
   if [ "${v[table]}" != full ]; then
     from=0
@@ -74,18 +81,18 @@ setup_keep() {
   keep cycles_per_session "$(figure "((\$b | $counted) - (\$a | $counted)) as \$new | if \$new > 0 then ((\$b.tsc - \$a.tsc) * \$b.queues - (\$b.cycles - \$a.cycles)) / \$new else null end" "$from" "$to")"
 }
 
-# Two workers; the frames of the share arrive at the one that does not own their session.
+# Two workers; so many frames of a hundred arrive at the one that does not own their session.
 workload_hand_off() {
   local share
-  for share in 0 0.1 0.5 1; do
+  for share in 0 10 50 100; do
     variant workers=2 misplaced="$share"
     wanted || continue
     say "$(variant_text)"
-    set_traffic "misplaced=$share"
+    set_traffic "misplaced=$(awk -v share="$share" 'BEGIN {print share / 100}')"
     for subject in $(in_turn sekisho); do
       run $((warm + seconds)) || continue
       keep_rates
-      keep lost "$(figure '(($b.given | frames) - ($a.given | frames)) as $given | if $given > 0 then ($given - $n) / $given else null end')"
+      keep lost_share "$(figure '(($b.given | frames) - ($a.given | frames)) as $given | if $given > 0 then ($given - $n) / $given else null end')"
     done
   done
 }
@@ -98,10 +105,10 @@ workload_latency() {
   subject=sekisho
   run $((warm + seconds)) || return 0
   most=$(figure '$n / $s')
-  for load in 0.1 0.5 0.9; do
+  for load in 10 50 90; do
     variant load="$load"
     wanted || continue
-    rate=$(awk -v most="$most" -v load="$load" 'BEGIN {printf "%.0f", most * load}')
+    rate=$(awk -v most="$most" -v load="$load" 'BEGIN {printf "%.0f", most * load / 100}')
     say "$(variant_text): $rate packets a second"
     set_traffic "latency=on,rate=$rate,warm_up_ms=$((warm * 1000))"
     for subject in $(in_turn sekisho testpmd); do
@@ -111,7 +118,7 @@ workload_latency() {
       keep p99_us "$(figure '$b.latency_ns.p99 / 1000')"
       keep p999_us "$(figure '$b.latency_ns.p999 / 1000')"
       keep max_us "$(figure '$b.latency_ns.max / 1000')"
-      keep lost "$(figure '($b.lost - $a.lost) / ([$n, 1] | max)')"
+      keep lost "$(figure '$b.lost - $a.lost')"
     done
   done
 }
@@ -122,11 +129,11 @@ workload_hostile() {
   local kind flood rate alone cost
   for subject in $(in_turn sekisho ovs); do
     alone='' cost=''
-    for kind in none 'syn-flood wan' 'syn-flood lan' 'fragments wan' 'collisions lan'; do
-      variant sessions=100000 protocol=mixed hostile="${kind% *}" from="${kind#* }"
-      flood="hostile=${v[hostile]},hostile_from=${v[from]},hostile_share=0.25"
+    for kind in none 'syn wan' 'syn lan' 'fragments wan' 'collisions lan'; do
+      variant sessions=100000 protocol=mixed flood="${kind% *}" from="${kind#* }" percent=25
+      flood="hostile=${v[flood]/syn/syn-flood},hostile_from=${v[from]},hostile_share=0.25"
       if [ "$kind" = none ]; then
-        unset 'v[from]'
+        unset 'v[from]' 'v[percent]'
         flood=''
       elif ! wanted; then
         continue
@@ -139,10 +146,10 @@ workload_hostile() {
       keep mpps "$(jq -n "$rate / 1e6")"
       if [ "$kind" = none ]; then
         alone=$rate cost=$(figure "$cycles_filter")
-        keep cycles_per_packet "$cost"
+        keep cycles "$cost"
       elif [ -n "$alone" ]; then
-        keep kept_share "$(jq -n "$rate / $alone")"
-        keep hostile_cost "$(figure "${hostile_filter/COST/$cost}" | jq "if . == null then null else . / $cost end")"
+        keep kept "$(jq -n "$rate / $alone")"
+        keep flood_cost "$(figure "${hostile_filter/COST/$cost}" | jq "if . == null then null else . / $cost end")"
       fi
     done
   done
@@ -158,8 +165,10 @@ hostile_filter='def of(class): [.lan, .wan | class] | add;
   | if $hostile == 0 then null
     else ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) - $established * COST) / $hostile end'
 
+# Kept as figures of the workload that they are of.
 workload_peers() {
   local pairs
+  kept_as=established
   for pairs in 'sessions=1000' 'sessions=65536' 'protocol=tcp sessions=65536' 'protocol=tcp sessions=1000000'; do
     # shellcheck disable=SC2086
     variant $pairs

@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use sekisho_traffic::{Config, FRAME_MAX, Shard, Side};
+use sekisho_traffic::{Config, FRAME_MAX, Family, Shard, Side};
 use thiserror::Error;
 
 use crate::complain;
@@ -13,7 +13,7 @@ use crate::options::{Options, OptionsError, VARIABLE};
 use crate::pace::Pace;
 use crate::queue::{End, Queue, State, receive, send};
 use crate::stats;
-use crate::sys::{self, MARK_CHECKSUMS, MARK_HASH};
+use crate::sys::{self, MARK_CHECKSUMS, MARK_HASH, MARK_V6};
 
 /// Longer than any name of a port.
 const NAME_MAX: usize = 128;
@@ -194,8 +194,7 @@ impl Device {
                     shard,
                     [pace, pace],
                     recorder,
-                    self.marks(),
-                    config.family,
+                    self.marks() | if config.family == Family::V6 { MARK_V6 } else { 0 },
                     stamp_field,
                 )))
             })

@@ -4,12 +4,12 @@ use core::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use sekisho_traffic::{Family, L4, Phase, Shard, Side};
+use sekisho_traffic::{Made, Phase, Shard, Side};
 
 use crate::latency::{Exchange, Recorder};
 use crate::pace::Pace;
 use crate::published::{Figures, Published};
-use crate::sys::{self, BURST, Frame, Mbuf, tsc};
+use crate::sys::{self, BURST, Mbuf, tsc};
 
 /// One queue of both sides.
 #[derive(Debug)]
@@ -26,14 +26,13 @@ pub(crate) struct State {
     pub(crate) paces: [Option<Pace>; 2],
     pub(crate) recorder: Option<Recorder>,
     pub(crate) marks: c_uint,
-    pub(crate) family: Family,
     /// Where stamps lie in an mbuf.
     pub(crate) stamp_field: c_int,
     /// Whether the sessions of all queues have been seen to be open.
     all_open: bool,
     cycles: u64,
     no_buffer: u64,
-    frames: [Frame; BURST],
+    frames: [Made; BURST],
     stamps: [u64; BURST],
 }
 
@@ -59,7 +58,6 @@ impl State {
         paces: [Option<Pace>; 2],
         recorder: Option<Recorder>,
         marks: c_uint,
-        family: Family,
         stamp_field: c_int,
     ) -> Self {
         Self {
@@ -67,12 +65,11 @@ impl State {
             paces,
             recorder,
             marks,
-            family,
             stamp_field,
             all_open: false,
             cycles: 0,
             no_buffer: 0,
-            frames: [Frame::default(); BURST],
+            frames: [Made::default(); BURST],
             stamps: [0; BURST],
         }
     }
@@ -102,23 +99,11 @@ impl State {
             self.no_buffer += 1;
             return 0;
         }
-        let v6 = u8::from(self.family == Family::V6);
-        let mut made = 0u16;
-        for (frame, &data) in self.frames.iter_mut().zip(&data[..count]) {
-            // SAFETY: the buffer of an mbuf that was taken above and is nobody else's has that room behind its headroom.
-            let room = unsafe { core::slice::from_raw_parts_mut(data, end.room) };
-            let written = self.shard.make(side, now, room);
-            if written.len == 0 {
-                break;
-            }
-            let l4 = match written.l4 {
-                L4::Udp => 0,
-                L4::Tcp => 1,
-                L4::Fragment => 2,
-            };
-            *frame = Frame { hash: written.rss_hash, len: written.len, l4, v6 };
-            made += 1;
-        }
+        // SAFETY: the buffer of an mbuf that was taken above and is nobody else's has that room behind its headroom.
+        let rooms =
+            data[..count].iter().map(|&data| unsafe { core::slice::from_raw_parts_mut(data, end.room) });
+        let made = self.shard.make_all(side, now, rooms.zip(&mut self.frames));
+        let made = u16::try_from(made).unwrap_or(0);
         let (ours, rest) = mbufs.split_at_mut(usize::from(made));
         // SAFETY: mbufs of ours, and a description of each.
         unsafe { sys::shim_describe(ours.as_mut_ptr(), made, end.port, self.frames.as_ptr(), self.marks) };
@@ -127,7 +112,7 @@ impl State {
         }
         if !rest.is_empty() {
             let rest_count = length - made;
-            self.frames[..rest.len()].fill(Frame::default());
+            self.frames[..rest.len()].fill(Made::default());
             // SAFETY: mbufs that were taken and that nobody else has seen; described first, so that they can be freed.
             unsafe {
                 sys::shim_describe(rest.as_mut_ptr(), rest_count, end.port, self.frames.as_ptr(), self.marks);

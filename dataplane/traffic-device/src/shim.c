@@ -165,9 +165,9 @@ int shim_take(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint16_t count,
 void shim_describe(struct rte_mbuf **mbufs, uint16_t count, uint16_t port, const struct shim_frame *frames,
 		   unsigned int marks)
 {
-	static const uint32_t l3[2] = {RTE_PTYPE_L3_IPV4, RTE_PTYPE_L3_IPV6};
+	const uint32_t l3 = marks & SHIM_MARK_V6 ? RTE_PTYPE_L3_IPV6 : RTE_PTYPE_L3_IPV4;
 	static const uint32_t l4[3] = {RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_TCP, RTE_PTYPE_L4_FRAG};
-	const struct rte_mbuf rearm = {.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = port};
+	const struct rte_mbuf rearm = {.data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1, .port = port};
 	uint64_t flags = 0, whole;
 	uint16_t i;
 
@@ -183,9 +183,8 @@ void shim_describe(struct rte_mbuf **mbufs, uint16_t count, uint16_t port, const
 		const struct shim_frame *frame = &frames[i];
 
 		memcpy(mbuf->rearm_data, rearm.rearm_data, sizeof(uint64_t));
-		rte_mbuf_refcnt_set(mbuf, 1);
 		mbuf->ol_flags = frame->l4 == SHIM_L4_FRAGMENT ? flags : whole;
-		mbuf->packet_type = RTE_PTYPE_L2_ETHER | l3[frame->v6] | l4[frame->l4];
+		mbuf->packet_type = RTE_PTYPE_L2_ETHER | l3 | l4[frame->l4];
 		mbuf->pkt_len = frame->len;
 		mbuf->data_len = frame->len;
 		mbuf->vlan_tci = 0;

@@ -12,6 +12,8 @@
 /* Marks that a NIC would leave in an mbuf. */
 #define SHIM_MARK_CHECKSUMS 1u
 #define SHIM_MARK_HASH 2u
+/* Frames are of IPv6: no mark of the packet, but of its type. */
+#define SHIM_MARK_V6 4u
 
 #define SHIM_L4_UDP 0
 #define SHIM_L4_TCP 1
@@ -22,7 +24,7 @@ struct shim_frame {
 	uint32_t hash;
 	uint16_t len;
 	uint8_t l4;
-	uint8_t v6;
+	uint8_t unused;
 };
 
 typedef uint16_t (*shim_burst)(void *queue, struct rte_mbuf **mbufs, uint16_t count);

@@ -2,26 +2,22 @@
 
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
+use sekisho_traffic::Made;
+
 /// Frames in one call, at the most.
 pub(crate) const BURST: usize = 64;
 
 pub(crate) const MARK_CHECKSUMS: c_uint = 1;
 pub(crate) const MARK_HASH: c_uint = 2;
+/// Frames are of IPv6: no mark of the packet, but of its type.
+pub(crate) const MARK_V6: c_uint = 4;
 
 /// An mbuf, as the program knows it.
 pub(crate) type Mbuf = *mut c_void;
 
-/// A frame that was written into an mbuf; `l4`: 0 UDP, 1 TCP, 2 a fragment.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Frame {
-    pub(crate) hash: u32,
-    pub(crate) len: u16,
-    pub(crate) l4: u8,
-    pub(crate) v6: u8,
-}
-
-const _: () = assert!(size_of::<Frame>() == 8);
+// As `struct shim_frame` is.
+const _: () = assert!(size_of::<Made>() == 8);
+const _: () = assert!(core::mem::offset_of!(Made, len) == 4 && core::mem::offset_of!(Made, l4) == 6);
 
 /// A receive or transmit function of a port.
 pub(crate) type Burst = unsafe extern "C" fn(*mut c_void, *mut Mbuf, u16) -> u16;
@@ -62,7 +58,7 @@ unsafe extern "C" {
 
     pub(crate) fn shim_room(pool: *mut c_void) -> u16;
     pub(crate) fn shim_take(pool: *mut c_void, mbufs: *mut Mbuf, count: u16, data: *mut *mut u8) -> c_int;
-    pub(crate) fn shim_describe(mbufs: *mut Mbuf, count: u16, port: u16, frames: *const Frame, marks: c_uint);
+    pub(crate) fn shim_describe(mbufs: *mut Mbuf, count: u16, port: u16, frames: *const Made, marks: c_uint);
     pub(crate) fn shim_stamp(mbufs: *mut Mbuf, count: u16, field: c_int, stamps: *const u64);
     pub(crate) fn shim_stamps(mbufs: *mut Mbuf, count: u16, field: c_int, stamps: *mut u64);
     pub(crate) fn shim_look(mbufs: *mut Mbuf, count: u16, data: *mut *const u8, len: *mut u16);

@@ -65,7 +65,7 @@ const OFFSET: u32 = 0x9e37_79b9;
 
 impl Ends {
     /// Those of session `number` of `class`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(number: u32, class: Class, tcp: bool, plan: &Plan) -> Self {
         let x = mix(number.wrapping_add(OFFSET));
         let lan = LAN | (class as u32) << CLASS_SHIFT | x & HOST_MASK;

@@ -21,13 +21,14 @@ pub enum Phase {
     Load,
 }
 
-/// A frame that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A frame that was written. Its layout is C's, for devices that hand it on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Made {
-    /// Its length in bytes; 0 if the side had nothing to send, or the buffer was shorter than the frame.
-    pub len: u16,
     /// What receive side scaling with sekisho's key computes of it.
     pub rss_hash: u32,
+    /// Its length in bytes; 0 if the side had nothing to send, or the buffer was shorter than the frame.
+    pub len: u16,
     /// What it carries.
     pub l4: L4,
 }
@@ -208,6 +209,72 @@ impl Shard {
         self.make_data(side, out)
     }
 
+    /// The same for many at once, which costs less: each place is a buffer and what is told of its frame. How many were
+    /// made; those are the first ones.
+    pub fn make_all<'b>(
+        &mut self,
+        side: Side,
+        now: u64,
+        places: impl Iterator<Item = (&'b mut [u8], &'b mut Made)>,
+    ) -> usize {
+        let is_plain = self.window.is_none()
+            && (self.config.load, self.config.order) == (Load::Data, Order::Random)
+            && self.config.hostile.is_none()
+            && self.templates.one_size()
+            && !self.misplaces;
+        match self.config.family {
+            Family::V4 if is_plain => self.make_plain::<false>(side, places),
+            Family::V6 if is_plain => self.make_plain::<true>(side, places),
+            _ => {
+                let mut count = 0;
+                for (out, made) in places {
+                    *made = self.make(side, now, out);
+                    if made.len == 0 {
+                        break;
+                    }
+                    count += 1;
+                }
+                count
+            }
+        }
+    }
+
+    /// Short data of any session, and nothing else: all that does not change is out of the way.
+    #[inline]
+    fn make_plain<'b, const V6: bool>(
+        &mut self,
+        side: Side,
+        places: impl Iterator<Item = (&'b mut [u8], &'b mut Made)>,
+    ) -> usize {
+        let family = if V6 { Family::V6 } else { Family::V4 };
+        let (first, end) = (self.starts[self.queue], self.starts[self.queue + 1]);
+        let plan = &self.plans[self.queue];
+        let templates = [false, true].map(|tcp| self.templates.data(side, tcp, 0));
+        let protocol = self.config.protocol;
+        let sender = &mut self.senders[side.index()];
+        let mut count = 0;
+        for (out, made) in places {
+            if out.len() < ROOM_MIN {
+                *made = NOTHING;
+                break;
+            }
+            let mut number = first + sender.below(end - first);
+            let mut tcp = protocol == Protocol::Tcp;
+            if protocol == Protocol::Mixed {
+                sender.turn = sender.turn.wrapping_add(1);
+                number = in_turn(number, sender.turn, end);
+                tcp = number & 1 == 1;
+            }
+            let ends = Ends::of(number, Class::Established, tcp, plan);
+            let template = templates[usize::from(tcp)];
+            template.write(family, side, &ends, 0, out);
+            *made = made_of(template, &ends);
+            count += 1;
+        }
+        self.counts.given[side.index()][Class::Established.index()] += count as u64;
+        count
+    }
+
     #[inline]
     fn make_data(&mut self, side: Side, out: &mut [u8]) -> Made {
         let (first, end) = (self.starts[self.queue], self.starts[self.queue + 1]);
@@ -231,8 +298,7 @@ impl Shard {
         }
         // In turns, which costs less than what comes as it likes.
         if self.config.protocol == Protocol::Mixed && self.config.order == Order::Random {
-            number = number & !1 | u32::from(sender.turn & 1 == 1);
-            number -= if number >= self.starts[queue + 1] { 2 } else { 0 };
+            number = in_turn(number, sender.turn, self.starts[queue + 1]);
         }
         let turn = sender.turn;
         let tcp = protocol_of(self.config.protocol, number.into());
@@ -338,7 +404,21 @@ impl Shard {
     }
 }
 
-const NOTHING: Made = Made { len: 0, rss_hash: 0, l4: L4::Udp };
+const NOTHING: Made = Made { rss_hash: 0, len: 0, l4: L4::Udp };
+
+/// The session beside it whose turn it is, of those below `end`.
+#[inline(always)]
+fn in_turn(number: u32, turn: usize, end: u32) -> u32 {
+    let number = number & !1 | u32::from(turn & 1 == 1);
+    number - if number >= end { 2 } else { 0 }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "1,514 at the most")]
+fn made_of(template: &Template, ends: &Ends) -> Made {
+    let half = u32::from(ends.hash);
+    Made { rss_hash: half << 16 | half, len: template.len() as u16, l4: template.l4() }
+}
 
 /// Whether that session speaks TCP.
 #[inline]
@@ -378,10 +458,5 @@ fn put(
     }
     template.write(family, side, ends, number, out);
     counts.give(side, class);
-    let half = u32::from(ends.hash);
-    Made {
-        len: u16::try_from(template.len()).unwrap_or(u16::MAX),
-        rss_hash: half << 16 | half,
-        l4: template.l4(),
-    }
+    made_of(template, ends)
 }

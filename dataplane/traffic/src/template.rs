@@ -26,14 +26,16 @@ const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
 /// What a frame carries, for a device that marks packet types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub enum L4 {
     /// A UDP datagram.
-    Udp,
+    #[default]
+    Udp = 0,
     /// A TCP segment.
-    Tcp,
+    Tcp = 1,
     /// A fragment.
-    Fragment,
+    Fragment = 2,
 }
 
 /// What a frame says.
@@ -101,15 +103,16 @@ fn sum(bytes: &[u8]) -> u32 {
     bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low))).sum()
 }
 
+/// The sum of both halves.
+#[inline(always)]
+const fn halves(x: u32) -> u32 {
+    (x >> 16) + (x & 0xffff)
+}
+
 /// The ones' complement sum in 16 bits, complemented.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits")]
-fn checksum(mut sum: u64) -> u16 {
-    sum = (sum & 0xffff_ffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    !(sum as u16)
+#[inline(always)]
+fn checksum(sum: u32) -> u16 {
+    !low(halves(halves(sum)))
 }
 
 /// Places in a frame that differ between the two versions of IP.
@@ -158,7 +161,7 @@ impl Template {
             Family::V4 => ipv4(&mut bytes, l4, payload),
             Family::V6 => ipv6(&mut bytes, l4, payload + extra, side),
         }
-        let ip_sum = if family == Family::V4 { sum(&bytes[ETHERNET..ETHERNET + 20]) } else { 0 };
+        let ip_sum = if family == Family::V4 { halves(sum(&bytes[ETHERNET..ETHERNET + 20])) } else { 0 };
         let segment = &mut bytes[at..at + payload];
         if l4 == L4::Tcp {
             segment[12] = 5 << 4;
@@ -180,6 +183,7 @@ impl Template {
         }
         let len = (at + payload).max(SMALLEST);
         let ack_mask = if draft.tcp_flags & ACK == 0 { 0 } else { u32::MAX };
+        let l4_sum = halves(l4_sum);
         Self { bytes, len, l4, ip_sum, l4_sum, seq: draft.seq, ack: draft.ack, ack_mask }
     }
 
@@ -192,7 +196,7 @@ impl Template {
     }
 
     /// Writes the frame that the end on `side` sends. Nothing is written into a buffer that is too short.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, family: Family, side: Side, ends: &Ends, number: u32, out: &mut [u8]) {
         match family {
             Family::V4 => self.write_as::<HEAD_V4>(&V4, side, ends, number, out),
@@ -201,7 +205,7 @@ impl Template {
     }
 
     /// `HEAD` tells the versions of IP apart for the compiler too.
-    #[inline]
+    #[inline(always)]
     fn write_as<const HEAD: usize>(
         &self,
         layout: &Layout,
@@ -229,23 +233,23 @@ impl Template {
         };
         put32(frame, layout.source, source);
         put32(frame, layout.destination, destination);
-        let addresses = u64::from(source) + u64::from(destination);
+        let addresses = halves(source) + halves(destination);
         if self.l4 == L4::Fragment {
             self.finish_fragment::<HEAD>(frame, number, ports, addresses);
             return;
         }
         if HEAD == HEAD_V4 {
-            put16(frame, 24, checksum(u64::from(self.ip_sum) + addresses));
+            put16(frame, 24, checksum(self.ip_sum + addresses));
         }
         put32(frame, layout.l4, ports);
-        let sum = u64::from(self.l4_sum) + addresses + u64::from(ports);
+        let sum = self.l4_sum + addresses + halves(ports);
         if self.l4 == L4::Tcp {
             let [own, peer] = if side == Side::Lan { ends.isn } else { [ends.isn[1], ends.isn[0]] };
             let seq = own.wrapping_add(self.seq);
             let ack = peer.wrapping_add(self.ack) & self.ack_mask;
             put32(frame, layout.l4 + 4, seq);
             put32(frame, layout.l4 + 8, ack);
-            put16(frame, layout.l4 + 16, checksum(sum + u64::from(seq) + u64::from(ack)));
+            put16(frame, layout.l4 + 16, checksum(sum + halves(seq) + halves(ack)));
         } else {
             // RFC 768: a sum of zero is sent as all ones.
             let checksum = checksum(sum);
@@ -259,11 +263,11 @@ impl Template {
         frame: &mut [u8; HEAD],
         number: u32,
         ports: u32,
-        addresses: u64,
+        addresses: u32,
     ) {
         if HEAD == HEAD_V4 {
             put16(frame, 18, low(number));
-            put16(frame, 24, checksum(u64::from(self.ip_sum) + addresses + u64::from(low(number))));
+            put16(frame, 24, checksum(self.ip_sum + addresses + u32::from(low(number))));
             put32(frame, V4.l4, ports);
         } else {
             put32(frame, V6.l4 + 4, number);
@@ -272,14 +276,14 @@ impl Template {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn put32(frame: &mut [u8], at: usize, value: u32) {
     if let Some(place) = frame.get_mut(at..at + 4) {
         place.copy_from_slice(&value.to_be_bytes());
     }
 }
 
-#[inline]
+#[inline(always)]
 fn put16(frame: &mut [u8], at: usize, value: u16) {
     if let Some(place) = frame.get_mut(at..at + 2) {
         place.copy_from_slice(&value.to_be_bytes());
@@ -382,6 +386,12 @@ impl Templates {
             })
         });
         Self { family, short, data }
+    }
+
+    /// Whether all data frames are equally short.
+    #[inline]
+    pub(crate) fn one_size(&self) -> bool {
+        self.data[0][0].len() == 1
     }
 
     #[inline]

@@ -96,14 +96,14 @@ fn look(frame: &[u8], made: Made) -> Seen {
 struct Play {
     shards: Vec<Shard>,
     now: u64,
-    buffer: [u8; FRAME_MAX],
+    buffers: Vec<[u8; FRAME_MAX]>,
 }
 
 impl Play {
     fn new(config: &Config) -> Self {
         let shards =
             (0..config.queues).map(|queue| Shard::new(config, queue).expect("it is legal")).collect();
-        Self { shards, now: 0, buffer: [0xee; FRAME_MAX] }
+        Self { shards, now: 0, buffers: vec![[0xee; FRAME_MAX]; BURST] }
     }
 
     /// One burst of each side of each shard; how many frames that were.
@@ -115,10 +115,20 @@ impl Play {
                 let shard = &mut self.shards[queue];
                 let count = shard.ready(side, self.now, BURST);
                 frames += count;
-                for _ in 0..count {
-                    let made = shard.make(side, self.now, &mut self.buffer);
+                // One by one, and all at once: what the turn before left in the buffers must not show.
+                let mut made = [Made::default(); BURST];
+                let buffers = self.buffers.iter_mut().map(|buffer| buffer.as_mut_slice());
+                if self.now.is_multiple_of(2) {
+                    let places = buffers.zip(&mut made).take(count);
+                    assert_eq!(shard.make_all(side, self.now, places), count, "what was promised is made");
+                } else {
+                    for (buffer, made) in buffers.zip(&mut made).take(count) {
+                        *made = shard.make(side, self.now, buffer);
+                    }
+                }
+                for (buffer, &made) in self.buffers.iter().zip(&made[..count]) {
                     assert!(made.len >= 60, "what was promised is made");
-                    let frame = &self.buffer[..usize::from(made.len)];
+                    let frame = &buffer[..usize::from(made.len)];
                     if through(queue, side, frame, made) {
                         shard.sink(side.other(), frame);
                     }

@@ -40,7 +40,7 @@ impl Expiry {
         Variant::default()
             .with("io", "memory")
             .with("sessions", self.sessions)
-            .with("load", self.load)
+            .with("load", f64::from(self.load) / 100.0)
             .with("family", version(self.family).number())
     }
 

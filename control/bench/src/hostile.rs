@@ -27,10 +27,14 @@ impl Flood {
     /// Its name in results.
     pub const fn name(&self) -> &'static str {
         match self.kind {
-            HostileKind::SynFlood => "syn",
+            HostileKind::SynFlood => "syn-flood",
             HostileKind::Fragments => "fragments",
             HostileKind::Collisions => "collisions",
         }
+    }
+
+    fn share(&self) -> f64 {
+        f64::from(self.percent) / 100.0
     }
 
     /// Its settings, in results.
@@ -39,7 +43,7 @@ impl Flood {
             Side::Lan => "lan",
             Side::Wan => "wan",
         };
-        traffic.variant().with("flood", self.name()).with("from", from).with("percent", self.percent)
+        traffic.variant().with("hostile", self.name()).with("from", from).with("share", self.share())
     }
 }
 
@@ -53,7 +57,7 @@ struct Rate {
 /// Measures how much of the established sessions' rate is kept, and what a packet of the flood costs.
 pub fn run(plan: &Plan, traffic: &Traffic, flood: &Flood, tell: &mut Tell<'_>) -> Result<(), Error> {
     let variant = flood.variant(traffic);
-    let share = f64::from(flood.percent) / 100.0;
+    let share = flood.share();
     let calm = traffic.config();
     let hostile = Hostile { kind: flood.kind, from: flood.from, share };
     let under = Config { hostile: Some(hostile), ..calm };
@@ -78,8 +82,8 @@ pub fn run(plan: &Plan, traffic: &Traffic, flood: &Flood, tell: &mut Tell<'_>) -
         let mut tell = |subject: &str, figure: &str, value: f64| {
             tell(plan.sample("hostile", &variant, subject, round, figure, value));
         };
-        tell("sekisho", "kept", under.established / calm.established);
-        tell("none", "kept", under_bare.established / calm_bare.established);
+        tell("sekisho", "kept_share", under.established / calm.established);
+        tell("none", "kept_share", under_bare.established / calm_bare.established);
         tell("sekisho", "flood_cost", each / established);
     }
     Ok(())
@@ -126,7 +130,10 @@ mod tests {
             run(&plan, &traffic, &flood, &mut |sample| samples.push(sample)).expect("sessions open");
             assert_eq!(samples.len(), 2 * 3);
             assert!(samples.iter().all(|sample| sample.value.is_finite()), "{samples:?}");
-            assert!(samples.iter().filter(|s| s.figure == "kept").all(|s| s.value > 0.0), "{samples:?}");
+            assert!(
+                samples.iter().filter(|s| s.figure == "kept_share").all(|s| s.value > 0.0),
+                "{samples:?}"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What was measured, one JSON object a line: how it is written, and how it is read back.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
@@ -33,12 +34,39 @@ pub struct Variant(pub BTreeMap<String, Setting>);
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a setting is a whole number or a word")]
+#[serde(untagged, expecting = "a setting is a number, not negative, or a word")]
 pub enum Setting {
     /// How much.
     Number(u64),
+    /// Which share.
+    Share(Share),
     /// Which.
     Word(String),
+}
+
+/// A number that is not whole; all of them are in one order.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Share(pub f64);
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Share {}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
 impl Variant {
@@ -54,10 +82,11 @@ impl Variant {
         self.0.get(name)
     }
 
-    /// The setting of that name, if it is a number.
-    pub fn number(&self, name: &str) -> Option<u64> {
+    /// The setting of that name, if it is a number or a share.
+    pub fn number(&self, name: &str) -> Option<f64> {
         match self.get(name) {
-            Some(Setting::Number(number)) => Some(*number),
+            Some(Setting::Number(number)) => Some(*number as f64),
+            Some(Setting::Share(share)) => Some(share.0),
             _ => None,
         }
     }
@@ -85,6 +114,7 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => f.write_str(&amount(*number)),
+            Self::Share(share) => write!(f, "{}", share.0),
             Self::Word(word) => f.write_str(word),
         }
     }
@@ -99,6 +129,17 @@ impl From<u64> for Setting {
 impl From<u32> for Setting {
     fn from(number: u32) -> Self {
         Self::Number(number.into())
+    }
+}
+
+/// A share; of nothing and of all as a number, which is how they are read back.
+impl From<f64> for Setting {
+    fn from(share: f64) -> Self {
+        if share == 0.0 || share == 1.0 {
+            Self::Number(u64::from(share == 1.0))
+        } else {
+            Self::Share(Share(share))
+        }
     }
 }
 
@@ -182,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_written_as_it_was_read() {
+        let line = LINE.replace("65536", "0.25");
+        let results = Results::read(&line).unwrap();
+        assert_eq!(
+            results.samples[0].1.variant,
+            Variant::default().with("protocol", "udp").with("sessions", 0.25)
+        );
+        assert_eq!(serde_json::to_string(&results.samples[0].1).unwrap(), line);
+        assert_eq!([0.0, 1.0, 0.5].map(|share| Setting::from(share).to_string()), ["0", "1", "0.5"]);
+    }
+
+    #[test]
     fn a_header_begins_a_run() {
         let text = format!("{{\"machine\":{{\"cores\":\"2\"}}}}\n{LINE}\n\n{{\"machine\":{{}}}}\n{LINE}\n");
         let results = Results::read(&text).unwrap();
@@ -192,11 +245,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let twice = format!("{LINE}\n{LINE}");
-        let float = LINE.replace("65536", "1.5");
+        let list = LINE.replace("65536", "[1]");
         let unknown = LINE.replace("\"value\"", "\"valve\"");
         for (text, said) in [
             (twice.as_str(), "line 2: this figure of this round was there before"),
-            (float.as_str(), "line 1: a setting is a whole number or a word"),
+            (list.as_str(), "line 1: a setting is a number, not negative, or a word"),
             (unknown.as_str(), "line 1: unknown field `valve`"),
             ("\n{", "line 2: EOF"),
         ] {

@@ -9,7 +9,9 @@ use super::index::{Index, OURS, Subjects};
 #[derive(Clone, Copy, Debug)]
 enum Is {
     /// As many, within six percent: `64k` may be 64,000 or 65,536.
-    Around(u64),
+    Around(u32),
+    /// That share.
+    Share(f64),
     Word(&'static str),
 }
 
@@ -23,7 +25,7 @@ enum Of {
     /// What it is more than a peer's.
     Beyond(&'static str),
     /// As a multiple of the same with another setting.
-    Other(&'static str, u64),
+    Other(&'static str, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +71,9 @@ const R10: (&str, Is) = ("rules", Is::Around(10));
 const R10K: (&str, Is) = ("rules", Is::Around(10_000));
 const R100K: (&str, Is) = ("rules", Is::Around(100_000));
 const EMPTY: (&str, Is) = ("table", Is::Word("empty"));
-const HALF: (&str, Is) = ("load", Is::Around(50));
+const HALF: (&str, Is) = ("load", Is::Share(0.5));
+const FIRST: (&str, Is) = ("packets", Is::Around(1));
+const FROM_WAN: (&str, Is) = ("from", Is::Word("wan"));
 
 const fn goal(
     what: &'static str,
@@ -85,6 +89,7 @@ use Limit::{AtLeast, AtMost};
 use Of::{Beyond, Itself, Other, Peer};
 
 const MPPS: (&str, &str) = ("established", "mpps");
+const PEERS: (&str, &str) = ("peers", "mpps");
 const SETUP: (&str, &str) = ("setup", "sessions_per_second");
 const LOOKUPS: (&str, &str) = ("rules", "lookups_per_second");
 const COMPILE: (&str, &str) = ("rules", "compile_ms");
@@ -94,7 +99,7 @@ const MEMORY: (&str, &str) = ("memory", "bytes_per_session");
 pub(super) const GOALS: &[Goal] = &[
     goal(
         "established, UDP, 64k sessions, 64 B: times OVS-DPDK",
-        MPPS,
+        PEERS,
         &[UDP, V4, K64, SMALL, ONE],
         Peer("ovs"),
         AtLeast(10.0),
@@ -108,14 +113,14 @@ pub(super) const GOALS: &[Goal] = &[
     ),
     goal(
         "established, UDP, 64k sessions, 64 B: cycles a packet",
-        ("established", "cycles"),
+        ("established", "cycles_per_packet"),
         &[UDP, V4, K64, SMALL, ONE],
         Itself,
         AtMost(85.0),
     ),
     goal(
         "established, TCP, 1M sessions: times OVS-DPDK",
-        MPPS,
+        PEERS,
         &[TCP, V4, M1, SMALL, ONE],
         Peer("ovs"),
         AtLeast(10.0),
@@ -142,9 +147,9 @@ pub(super) const GOALS: &[Goal] = &[
         Other("workers", 1),
         AtLeast(1.8),
     ),
-    goal("new sessions, 10 rules, a second", SETUP, &[R10, EMPTY, V4], Itself, AtLeast(5e6)),
-    goal("new sessions, 10 rules: times OVS-DPDK", SETUP, &[R10], Peer("ovs"), AtLeast(8.0)),
-    goal("new sessions, 10k rules, a second", SETUP, &[R10K, EMPTY, V4], Itself, AtLeast(3e6)),
+    goal("new sessions, 10 rules, a second", SETUP, &[R10, EMPTY, FIRST, V4], Itself, AtLeast(5e6)),
+    goal("new sessions, 10 rules: times OVS-DPDK", SETUP, &[R10, FIRST], Peer("ovs"), AtLeast(8.0)),
+    goal("new sessions, 10k rules, a second", SETUP, &[R10K, EMPTY, FIRST, V4], Itself, AtLeast(3e6)),
     goal("memory, bytes an IPv4 session", MEMORY, &[V4], Itself, AtMost(128.0)),
     goal("memory, bytes an IPv6 session", MEMORY, &[V6], Itself, AtMost(192.0)),
     goal("rules, 10k fw: lookups, times rte_acl", LOOKUPS, &[FW, R10K, V4], Peer("rte_acl"), AtLeast(1.5)),
@@ -190,11 +195,17 @@ pub(super) const GOALS: &[Goal] = &[
     goal(
         "hand-off, half misplaced: of none misplaced",
         ("hand-off", "mpps"),
-        &[("misplaced", Is::Around(50))],
+        &[("misplaced", Is::Share(0.5))],
         Other("misplaced", 0),
         AtLeast(0.6),
     ),
-    goal("a flood packet, in established packets", ("hostile", "flood_cost"), &[], Itself, AtMost(1.5)),
+    goal(
+        "a flood packet, in established packets",
+        ("hostile", "flood_cost"),
+        &[FROM_WAN],
+        Itself,
+        AtMost(1.5),
+    ),
     goal(
         "latency p99.9 at half load: times testpmd's",
         ("latency", "p999_us"),
@@ -266,8 +277,12 @@ impl Goal {
     /// Whether it is about this variant; a setting that the variant does not have is not asked for.
     fn asks_for(&self, variant: &Variant) -> bool {
         self.settings.iter().all(|(name, is)| match (is, variant.get(name)) {
-            (Is::Around(wanted), Some(Setting::Number(number))) => {
-                number.abs_diff(*wanted).saturating_mul(100) <= wanted.saturating_mul(6)
+            (Is::Around(wanted), Some(_)) => {
+                let wanted = f64::from(*wanted);
+                variant.number(name).is_some_and(|number| (number - wanted).abs() <= 0.06 * wanted)
+            }
+            (Is::Share(wanted), Some(_)) => {
+                variant.number(name).is_some_and(|share| (share - wanted).abs() < 1e-3)
             }
             (Is::Word(wanted), Some(Setting::Word(word))) => wanted == word,
             (_, Some(_)) => false,

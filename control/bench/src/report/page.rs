@@ -110,11 +110,12 @@ fn drawn(workload: &str, figure: &str, axis: &str, variants: &Variants) -> BTree
     let names = subjects(variants);
     let mut plots: BTreeMap<Variant, Plot> = BTreeMap::new();
     for (variant, subjects) in variants {
-        let Some(x) = variant.number(axis) else { continue };
+        let Some(number) = variant.number(axis) else { continue };
+        let x = place(if vocabulary::is_share(axis) { 100.0 * number } else { number });
         let rest = variant.without(axis);
         let plot = plots.entry(rest.clone()).or_insert_with(|| Plot {
             title: format!("{workload}: {figure}, {rest}").trim_end_matches(", ").to_owned(),
-            axis: axis.to_owned(),
+            axis: if vocabulary::is_share(axis) { format!("{axis}, percent") } else { axis.to_owned() },
             lines: names.iter().map(|name| ((*name).to_owned(), BTreeMap::new())).collect(),
             goals: BTreeMap::new(),
         });
@@ -133,6 +134,11 @@ fn drawn(workload: &str, figure: &str, axis: &str, variants: &Variants) -> BTree
     }
     plots.retain(|_, plot| plot.grows());
     plots
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a setting, not negative")]
+fn place(number: f64) -> u64 {
+    number.round() as u64
 }
 
 /// A file name of what is said.

@@ -5,7 +5,7 @@
 pub(super) struct Workload {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// The setting that plots have along their lower edge.
+    /// The setting that plots have along their lower edge: a number, or a share, of which there are percent.
     pub(super) axis: &'static str,
 }
 
@@ -49,7 +49,12 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "Frames that arrive on another worker than their session's.",
         axis: "misplaced",
     },
-    Workload { name: "hostile", about: "Floods beside established sessions.", axis: "flood" },
+    Workload {
+        name: "peers",
+        about: "Others under the same traffic, on the same devices.",
+        axis: "sessions",
+    },
+    Workload { name: "hostile", about: "Floods beside established sessions.", axis: "share" },
 ];
 
 const fn figure(name: &'static str, title: &'static str) -> Figure {
@@ -63,11 +68,11 @@ const fn plotted(name: &'static str, title: &'static str) -> Figure {
 /// In the order in which pages have them.
 pub(super) const FIGURES: &[Figure] = &[
     plotted("mpps", "million packets a second (higher is better)"),
-    plotted("cycles", "cycles a packet, without those of making it (lower is better)"),
+    plotted("cycles_per_packet", "cycles a packet, without those of making it (lower is better)"),
     figure("cycles_io", "cycles a packet to make and sink it"),
-    figure("cycles_parse", "cycles a packet to gather its facts (lower is better)"),
-    figure("cycles_read_ahead", "cycles a packet to read ahead (lower is better)"),
-    figure("cycles_inspect", "cycles a packet to inspect (lower is better)"),
+    figure("cycles_glance", "cycles a packet for a glance at its headers (lower is better)"),
+    figure("cycles_inspect", "cycles a packet to find its session and inspect it (lower is better)"),
+    figure("cycles_leave", "cycles a packet to queue it (lower is better)"),
     plotted("sessions_per_second", "new sessions a second (higher is better)"),
     figure("cycles_per_session", "cycles a session, without those of making its packets (lower is better)"),
     plotted("lookups_per_second", "lookups a second (higher is better)"),
@@ -85,7 +90,8 @@ pub(super) const FIGURES: &[Figure] = &[
     figure("max_us", "latency, the longest, microseconds (lower is better)"),
     figure("lost", "packets lost (lower is better)"),
     figure("drops", "packets dropped (lower is better)"),
-    plotted("kept", "share of the established rate that is kept (higher is better)"),
+    plotted("kept_share", "share of the established rate that is kept (higher is better)"),
+    figure("cycles_given", "cycles a frame that was given, dropped ones as well (lower is better)"),
     figure("flood_cost", "cost of a flood packet, in established packets (lower is better)"),
 ];
 
@@ -102,4 +108,9 @@ pub(super) fn figure_of(name: &str) -> Option<&'static Figure> {
 /// Where a figure stands on its page: known ones first.
 pub(super) fn rank(name: &str) -> usize {
     FIGURES.iter().position(|figure| figure.name == name).unwrap_or(FIGURES.len())
+}
+
+/// Settings that are shares, and so are drawn as percent.
+pub(super) fn is_share(setting: &str) -> bool {
+    matches!(setting, "load" | "misplaced" | "share")
 }

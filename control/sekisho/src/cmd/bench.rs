@@ -2,7 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -70,9 +72,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         What::Setup(args) => measure(&args.common, |run| args.run(run)),
         What::Rules(args) => args.run(),
         What::Expiry(args) => measure(&args.common, |run| args.run(run)),
-        What::Memory(args) => measure(&args.common, |run| args.run(run)),
+        What::Memory(args) => alone().and_then(|()| measure(&args.common, |run| args.run(run))),
         What::Hostile(args) => measure(&args.common, |run| args.run(run)),
-        What::All(args) => measure(&args.common, |run| args.run(run)),
+        What::All(args) => alone().and_then(|()| measure(&args.common, |run| args.run(run))),
         What::Machine => print_line(&machine::header(None, &today())),
         What::Report(args) => made::run(args),
     }
@@ -114,6 +116,18 @@ impl Run {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         write_line(file, line).map_err(|error| refuse(path, &error, "what was measured is lost"))
     }
+}
+
+/// Begins again with an allocator that gives all large memory back when it is freed: else a table would be made of what the
+/// one before it left, and the process would not seem to grow.
+fn alone() -> Outcome {
+    const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+    if std::env::var_os(THRESHOLD).is_some() {
+        return Ok(());
+    }
+    let mut again = Command::new("/proc/self/exe");
+    again.args(std::env::args_os().skip(1)).env(THRESHOLD, "131072");
+    Err(anyhow::Error::new(again.exec()).context("cannot begin again").into())
 }
 
 /// Prepares, measures, prints.

@@ -51,7 +51,7 @@ impl Expiry {
     }
 }
 
-/// Measures the longest time from one burst to the next while they die, and before. Each round has a table of its own.
+/// Measures the longest time from one burst to the next while they die, and for as long when none does. Each round has a table of its own.
 pub fn run(plan: &Plan, expiry: &Expiry, tell: &mut Tell<'_>) -> Result<(), Error> {
     let variant = expiry.variant();
     let policy = policy(firewall(10, version(expiry.family)));
@@ -65,12 +65,14 @@ pub fn run(plan: &Plan, expiry: &Expiry, tell: &mut Tell<'_>) -> Result<(), Erro
         rig.open()?;
         let highest = rig.drive_for(plan.span / 2).mpps();
         let load = (expiry.load < 100).then(|| highest * f64::from(expiry.load) / 100.0);
-        let calm = at_load(&mut rig, load, plan.span, |_| false);
         rig.jump_to(EVE);
         at_load(&mut rig, load, EVENING, |_| false);
         let ended = |rig: &Rig| rig.shared.engine.reason(Reason::EndIdle).get();
         let (due, before) = (u64::from(expiry.sessions.saturating_sub(BUSY)), ended(&rig));
         let dying = at_load(&mut rig, load, ROUND_MAX, |rig| ended(rig) - before >= due);
+        // For as long: what the machine does to a loop now and then is in both.
+        let as_long = Duration::from_nanos(dying.nanos).max(plan.span);
+        let calm = at_load(&mut rig, load, as_long, |_| false);
         let mut tell = |subject: &str, figure: &str, value: f64| {
             tell(plan.sample("expiry", &variant, subject, round, figure, value));
         };

@@ -7,6 +7,8 @@ use std::ptr::null_mut;
 const HUGE_PAGE: usize = 2 << 20;
 /// What is smaller than this is the system allocator's.
 const LARGE: usize = 2 * HUGE_PAGE;
+/// The smallest page that there is.
+const PAGE: usize = 4096;
 
 /// An allocator that takes large blocks from the kernel, aligned to huge pages, and asks it for transparent huge pages
 /// there ([madvise(2)], `MADV_HUGEPAGE`): a table of many megabytes, read at random, otherwise misses the translation
@@ -23,7 +25,7 @@ pub struct LargeOnHugePages;
 fn mapped_len(layout: Layout) -> Option<usize> {
     let is_large = layout.size() >= LARGE && layout.align() <= HUGE_PAGE;
     // A layout's size is below isize::MAX, so that rounding up cannot overflow.
-    is_large.then(|| layout.size().next_multiple_of(HUGE_PAGE))
+    is_large.then(|| layout.size().next_multiple_of(PAGE))
 }
 
 // SAFETY: blocks are either the system allocator's own, with its promises, or mappings of at least their size, aligned to
@@ -55,12 +57,13 @@ unsafe impl GlobalAlloc for LargeOnHugePages {
     }
 }
 
-/// A mapping on huge pages, where there are any.
+/// A mapping on huge pages, where there are any; what does not fill one stays on normal pages.
 fn map(len: usize) -> *mut u8 {
     let block = reserve(len);
     if !block.is_null() {
+        let whole = len / HUGE_PAGE * HUGE_PAGE;
         // SAFETY: FFI; the mapping is ours. It is advice: that it fails means that the kernel has no huge pages.
-        unsafe { libc::madvise(block.cast(), len, libc::MADV_HUGEPAGE) };
+        unsafe { libc::madvise(block.cast(), whole, libc::MADV_HUGEPAGE) };
     }
     block
 }

@@ -127,7 +127,7 @@ linux_measure() {
   sent=$(linux_send "$seconds" lan-in "$frames/data-lan" wan-in "$frames/data-wan")
   sent="$sent $(($(linux_forwarded) - before)) $made"
   keep mpps "$(awk '{print $4 / $2 / 1e6}' <<<"$sent")"
-  keep cycles "$(awk '{if ($4 > 0 && $3 > 0) print $3 / $4 - $5}' <<<"$sent")"
+  keep cycles_per_packet "$(awk '{if ($4 > 0 && $3 > 0) print $3 / $4 - $5}' <<<"$sent")"
   keep lost_share "$(awk '{print ($1 - $4) / $1}' <<<"$sent")"
   linux_down
 }

@@ -123,7 +123,7 @@ keep() {
 
 keep_rates() {
   keep mpps "$(figure "$mpps_filter")"
-  keep cycles "$(figure "$cycles_filter")"
+  keep cycles_per_packet "$(figure "$cycles_filter")"
 }
 
 # in_turn SUBJECT...: those that were asked for, in another order in each round.

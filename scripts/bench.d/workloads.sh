@@ -81,14 +81,14 @@ setup_keep() {
   keep cycles_per_session "$(figure "((\$b | $counted) - (\$a | $counted)) as \$new | if \$new > 0 then ((\$b.tsc - \$a.tsc) * \$b.queues - (\$b.cycles - \$a.cycles)) / \$new else null end" "$from" "$to")"
 }
 
-# Two workers; so many frames of a hundred arrive at the one that does not own their session.
+# Two workers; this share of the frames arrives at the one that does not own their session.
 workload_hand_off() {
   local share
-  for share in 0 10 50 100; do
+  for share in 0 0.1 0.5 1; do
     variant workers=2 misplaced="$share"
     wanted || continue
     say "$(variant_text)"
-    set_traffic "misplaced=$(awk -v share="$share" 'BEGIN {print share / 100}')"
+    set_traffic "misplaced=$share"
     for subject in $(in_turn sekisho); do
       run $((warm + seconds)) || continue
       keep_rates
@@ -105,10 +105,10 @@ workload_latency() {
   subject=sekisho
   run $((warm + seconds)) || return 0
   most=$(figure '$n / $s')
-  for load in 10 50 90; do
+  for load in 0.1 0.5 0.9; do
     variant load="$load"
     wanted || continue
-    rate=$(awk -v most="$most" -v load="$load" 'BEGIN {printf "%.0f", most * load / 100}')
+    rate=$(awk -v most="$most" -v load="$load" 'BEGIN {printf "%.0f", most * load}')
     say "$(variant_text): $rate packets a second"
     set_traffic "latency=on,rate=$rate,warm_up_ms=$((warm * 1000))"
     for subject in $(in_turn sekisho testpmd); do
@@ -129,11 +129,11 @@ workload_hostile() {
   local kind flood rate alone cost
   for subject in $(in_turn sekisho ovs); do
     alone='' cost=''
-    for kind in none 'syn wan' 'syn lan' 'fragments wan' 'collisions lan'; do
-      variant sessions=100000 protocol=mixed flood="${kind% *}" from="${kind#* }" percent=25
-      flood="hostile=${v[flood]/syn/syn-flood},hostile_from=${v[from]},hostile_share=0.25"
+    for kind in none 'syn-flood wan' 'syn-flood lan' 'fragments wan' 'collisions lan'; do
+      variant sessions=100000 protocol=mixed hostile="${kind% *}" from="${kind#* }" share=0.25
+      flood="hostile=${v[hostile]},hostile_from=${v[from]},hostile_share=${v[share]}"
       if [ "$kind" = none ]; then
-        unset 'v[from]' 'v[percent]'
+        unset 'v[from]' 'v[share]'
         flood=''
       elif ! wanted; then
         continue
@@ -146,9 +146,9 @@ workload_hostile() {
       keep mpps "$(jq -n "$rate / 1e6")"
       if [ "$kind" = none ]; then
         alone=$rate cost=$(figure "$cycles_filter")
-        keep cycles "$cost"
+        keep cycles_per_packet "$cost"
       elif [ -n "$alone" ]; then
-        keep kept "$(jq -n "$rate / $alone")"
+        keep kept_share "$(jq -n "$rate / $alone")"
         keep flood_cost "$(figure "${hostile_filter/COST/$cost}" | jq "if . == null then null else . / $cost end")"
       fi
     done

@@ -1,6 +1,7 @@
 //! First packets: what may open a session, what the rules say to it, and the slot that it takes.
 
 use super::{Arrival, Engine};
+use crate::flow::PackedKey;
 use crate::packet::{self, Facts, protocol};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
 use crate::port::Port;
@@ -23,7 +24,7 @@ impl Engine {
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
-            return self.unknown_arrival(arrival, reason);
+            return self.unknown(port, reason, arrival.packed, arrival.hashed);
         }
         if !is_midstream(facts)
             && let Some(expected) = self.expected(now, port, key)
@@ -35,7 +36,7 @@ impl Engine {
         };
         let (action, rule) = self.ask_rules(&query);
         if action == Action::Drop && rule.is_none() {
-            return self.unknown_arrival(arrival, Reason::DefaultDrop);
+            return self.unknown(port, Reason::DefaultDrop, arrival.packed, arrival.hashed);
         }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
@@ -111,21 +112,9 @@ impl Engine {
         }
     }
 
-    fn unknown_arrival(&self, arrival: &Arrival<'_>, reason: Reason) -> Verdict {
-        let Arrival { port, key, hashed, .. } = *arrival;
-        self.unknown(port, reason, key.protocol, hashed, || steer::entry_of(key))
-    }
-
     /// A packet without a session that nothing allows: perhaps one of a session that was cut before.
-    pub(super) fn unknown(
-        &self,
-        port: Port,
-        reason: Reason,
-        protocol: u8,
-        hashed: Hashed,
-        entry: impl FnOnce() -> u16,
-    ) -> Verdict {
-        let plot = Plot { hash: hashed.hash, entry: entry() };
+    pub(super) fn unknown(&self, port: Port, reason: Reason, key: &PackedKey, hashed: Hashed) -> Verdict {
+        let plot = Plot { hash: hashed.hash, entry: steer::entry_of_packed(key) };
         let Some(tombstone) = self.tombstones.find(plot) else { return Verdict::of(reason) };
         if reason == Reason::DefaultDrop && port == tombstone.from {
             // Its opener begins anew, and the rules refuse that.
@@ -133,7 +122,7 @@ impl Engine {
         }
         let rule = self.running.policy.by_key(tombstone.rule);
         if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
-            counts.spoke_again(TimeoutKey::of(tombstone.state, protocol));
+            counts.spoke_again(TimeoutKey::of(tombstone.state, key.protocol()));
         }
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }

@@ -143,8 +143,7 @@ impl Engine {
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
-        let entry = || steer::entry_of_packed(&plain.key);
-        is_stray.then(|| self.unknown(port, Reason::TcpNoSession, protocol::TCP, *hashed, entry))
+        is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

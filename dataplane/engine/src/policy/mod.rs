@@ -36,6 +36,8 @@ pub struct Policy {
     /// Keys of the rules, in rule order: the same for the same name in every generation.
     keys: Vec<RuleKey>,
     by_key: hashbrown::HashMap<RuleKey, RuleId>,
+    /// Some zone's sessions are picked up in midstream; asked for every segment that no session has.
+    picks_up_somewhere: bool,
 }
 
 impl Policy {
@@ -46,7 +48,10 @@ impl Policy {
         let zones = zones::ZoneTable::build(&ruleset);
         let keys: Vec<_> = ruleset.rules.iter().map(|rule| names.key(&rule.name)).collect();
         let by_key = keys.iter().copied().zip((0..).map(RuleId)).collect();
-        Self { generation, ruleset, classifier, zones, keys, by_key }
+        let modes = ruleset.zones.iter().filter_map(|zone| zone.midstream);
+        let picks_up_somewhere =
+            modes.chain([ruleset.inspection.midstream]).any(|mode| mode == MidstreamMode::Pickup);
+        Self { generation, ruleset, classifier, zones, keys, by_key, picks_up_somewhere }
     }
 
     /// The rule of that number.
@@ -165,9 +170,8 @@ impl Policy {
     }
 
     /// Whether any such packet opens a session.
-    pub(crate) fn picks_up_somewhere(&self) -> bool {
-        let zones = self.ruleset.zones.iter().filter_map(|zone| zone.midstream);
-        zones.chain([self.ruleset.inspection.midstream]).any(|mode| mode == MidstreamMode::Pickup)
+    pub(crate) const fn picks_up_somewhere(&self) -> bool {
+        self.picks_up_somewhere
     }
 
     fn zone(&self, zone: Option<ZoneId>) -> Option<&Zone> {

@@ -33,12 +33,8 @@ pub(crate) fn is_clean(policy: &Policy, key: &FlowKey) -> bool {
 /// The same of a segment or datagram that arrives on `port`.
 pub(crate) fn is_source_clean(policy: &Policy, port: Port, key: &PackedKey) -> bool {
     let addresses = key.addresses(port);
-    let is_land = match addresses {
-        Addresses::None => false,
-        Addresses::V4 { source, destination } => source == destination,
-        Addresses::V6 { source, destination } => source == destination,
-    };
-    !is_land && check_source(policy, port, VlanStack::from_bits(key.tag), &addresses).is_none()
+    !is_to_itself(&addresses)
+        && check_source(policy, port, VlanStack::from_bits(key.tag), &addresses).is_none()
 }
 
 /// Bogons, and the zones' networks.
@@ -60,10 +56,11 @@ fn check_source(policy: &Policy, port: Port, vlan: VlanStack, addresses: &Addres
 
 /// RFC 3704 and every stack since 1997: nobody speaks to himself over a wire. A gratuitous ARP does.
 fn is_land(facts: &Facts) -> bool {
-    if facts.class != Class::Ip {
-        return false;
-    }
-    match facts.addresses {
+    facts.class == Class::Ip && is_to_itself(&facts.addresses)
+}
+
+fn is_to_itself(addresses: &Addresses) -> bool {
+    match addresses {
         Addresses::None => false,
         Addresses::V4 { source, destination } => source == destination,
         Addresses::V6 { source, destination } => source == destination,

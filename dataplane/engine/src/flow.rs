@@ -199,6 +199,16 @@ impl PackedKey {
         (self.tag >> 24) as u8
     }
 
+    /// The destination's port in a packet that arrives on `from`.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a half is what is wanted")]
+    pub(crate) const fn destination_port(&self, from: Port) -> u16 {
+        match from {
+            Port::Lan => self.ports as u16,
+            Port::Wan => (self.ports >> 16) as u16,
+        }
+    }
+
     /// Source and destination of a packet that arrives on `port`.
     #[inline]
     pub(crate) fn addresses(&self, port: Port) -> Addresses {

@@ -20,7 +20,7 @@ impl Engine {
     /// A packet that belongs to no session, or to one that is over, in slot `over`: may it open one? What is over makes
     /// room only for a packet that the rules allow.
     pub(crate) fn first(&mut self, arrival: &Arrival<'_>, over: Option<u32>, out: &mut Outbox) -> Verdict {
-        let Arrival { now, port, facts, head, key, .. } = *arrival;
+        let Arrival { now, port, facts, key, .. } = *arrival;
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
@@ -34,9 +34,22 @@ impl Engine {
         let Some(query) = self.running.policy.query_of(port, facts) else {
             return Verdict::of(Reason::IpTruncated);
         };
-        let (action, rule) = self.ask_rules(&query);
-        if action == Action::Drop && rule.is_none() {
-            return self.unknown(port, Reason::DefaultDrop, arrival.packed, arrival.hashed);
+        let decision = self.ask_rules(&query);
+        self.settle(arrival, over, query.from, decision, out)
+    }
+
+    /// What the rules said to a first packet from the zone `opener` is done.
+    pub(super) fn settle(
+        &mut self,
+        arrival: &Arrival<'_>,
+        over: Option<u32>,
+        opener: Option<ZoneId>,
+        (action, rule): (Action, Option<RuleId>),
+        out: &mut Outbox,
+    ) -> Verdict {
+        let Arrival { now, port, facts, head, .. } = *arrival;
+        if action == Action::Drop {
+            return self.dropped(port, rule, arrival.packed, arrival.hashed);
         }
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
@@ -52,8 +65,22 @@ impl Engine {
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
-        self.enter(arrival, slot, rule, query.from, out);
+        self.enter(arrival, slot, rule, opener, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
+    }
+
+    /// A first packet that `rule` drops, or the default action.
+    pub(super) fn dropped(
+        &self,
+        port: Port,
+        rule: Option<RuleId>,
+        key: &PackedKey,
+        hashed: Hashed,
+    ) -> Verdict {
+        match rule {
+            Some(_) => Verdict { reason: Reason::RuleDrop, rule, session: None },
+            None => self.unknown(port, Reason::DefaultDrop, key, hashed),
+        }
     }
 
     /// The session in `slot`, whose rule is known, begins; its opener is in the zone `opener`.

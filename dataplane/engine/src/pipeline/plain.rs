@@ -7,6 +7,7 @@
 
 use super::{Arrival, Engine};
 use crate::packet::{DeviceChecksum, Plain, protocol};
+use crate::policy::{Action, RuleId, ZoneId};
 use crate::port::Port;
 use crate::protect::spoofing;
 use crate::reason::Reason;
@@ -27,6 +28,17 @@ pub struct Glance {
     slot: u32,
     hashed: Hashed,
     plain: Plain,
+}
+
+/// What is known of a plain packet of no session.
+#[derive(Clone, Copy, Debug)]
+enum Stranger {
+    /// Nothing yet.
+    Unknown,
+    /// It is dropped.
+    Dropped(Verdict),
+    /// Its source may speak, nobody expects it, and this is what the rules say to it.
+    Asked { opener: Option<ZoneId>, action: Action, rule: Option<RuleId> },
 }
 
 impl Glance {
@@ -114,36 +126,60 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        if let Some(verdict) = self.judge_stray(now, port, glance) {
+        let (packed, hashed) = (&glance.plain.key, glance.hashed);
+        let found = self.table.find_packed(packed, hashed);
+        let stranger =
+            if found.is_none() { self.judge_stranger(now, port, glance) } else { Stranger::Unknown };
+        if let Stranger::Dropped(verdict) = stranger {
             self.count(verdict, 1);
             if self.is_to_be_told(now, verdict, out) {
                 self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
             }
             return verdict;
         }
-        let facts = glance.plain.facts(port, head);
-        let verdict = match self.judge_source(now, port, &facts, out) {
-            Some(verdict) => verdict,
-            None => {
-                let (packed, hashed) = (&glance.plain.key, glance.hashed);
-                let key = packed.unpacked();
-                self.decide_keyed(&Arrival { now, port, facts: &facts, head, key: &key, packed, hashed }, out)
+        let (facts, key) = (glance.plain.facts(port, head), packed.unpacked());
+        let arrival = Arrival { now, port, facts: &facts, head, key: &key, packed, hashed };
+        let verdict = match (stranger, found) {
+            (Stranger::Asked { opener, action, rule }, _) => {
+                self.settle(&arrival, None, opener, (action, rule), out)
             }
+            (_, found) => match self.judge_source(now, port, &facts, out) {
+                Some(verdict) => verdict,
+                None => match found {
+                    Some(slot) => self.follow(&arrival, slot, out),
+                    None => self.first(&arrival, None, out),
+                },
+            },
         };
         self.report(now, port, &facts, verdict, 1, out);
         verdict
     }
 
-    /// A segment that belongs to no session and can begin none, from an address that may speak: what the order of
-    /// inspection comes to for it, of which a flood makes the most. `None`: it is something else.
-    fn judge_stray(&self, now: Instant, port: Port, glance: &Glance) -> Option<Verdict> {
+    /// What the order of inspection comes to for a packet of no session, as far as it can be said without all facts of it:
+    /// of such packets floods are made.
+    fn judge_stranger(&self, now: Instant, port: Port, glance: &Glance) -> Stranger {
         let Glance { plain, hashed, .. } = glance;
-        let is_stray = plain.key.protocol() == protocol::TCP
-            && tcp::cannot_open(&plain.tcp)
-            && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
-            && self.table.find_packed(&plain.key, *hashed).is_none()
-            && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
-        is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
+        let policy = &self.running.policy;
+        if !spoofing::is_source_clean(policy, port, &plain.key) {
+            return Stranger::Unknown;
+        }
+        if plain.key.protocol() == protocol::TCP {
+            if tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now) {
+                return Stranger::Unknown;
+            }
+            if tcp::cannot_open(&plain.tcp) {
+                return Stranger::Dropped(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
+            }
+        }
+        if !self.expectations.is_empty() {
+            return Stranger::Unknown;
+        }
+        let Some(query) = policy.query_of_plain(port, &plain.key) else { return Stranger::Unknown };
+        let (action, rule) = self.ask_rules(&query);
+        if action == Action::Drop {
+            return Stranger::Dropped(self.dropped(port, rule, &plain.key, *hashed));
+        }
+        Stranger::Asked { opener: query.from, action, rule }
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

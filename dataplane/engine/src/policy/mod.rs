@@ -9,8 +9,8 @@ pub mod zones;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::flow::FlowKey;
-use crate::packet::{Addresses, Facts, protocol};
+use crate::flow::{FlowKey, PackedKey};
+use crate::packet::{Addresses, Facts, VlanStack, protocol};
 use crate::port::Port;
 
 pub use crate::helper::Helper;
@@ -118,9 +118,27 @@ impl Policy {
     /// What the rules are asked about a first packet with these facts that arrives on `from`; `None` where it has no
     /// addresses.
     pub(crate) fn query_of(&self, from: Port, facts: &Facts) -> Option<Query> {
-        let (vlan, protocol, selector) = (facts.vlan.outer(), facts.protocol, facts.selector());
+        self.query_with(from, facts.vlan, &facts.addresses, facts.protocol, facts.selector())
+    }
+
+    /// The same about a TCP segment or UDP datagram of this key.
+    pub(crate) fn query_of_plain(&self, from: Port, key: &PackedKey) -> Option<Query> {
+        let (vlan, addresses) = (VlanStack::from_bits(key.tag), key.addresses(from));
+        self.query_with(from, vlan, &addresses, key.protocol(), key.destination_port(from))
+    }
+
+    #[inline(always)]
+    fn query_with(
+        &self,
+        from: Port,
+        vlan: VlanStack,
+        addresses: &Addresses,
+        protocol: u8,
+        selector: u16,
+    ) -> Option<Query> {
+        let vlan = vlan.outer();
         // Each in its own words: put together in one variable they would be read wider than they were written.
-        match facts.addresses {
+        match *addresses {
             Addresses::None => None,
             Addresses::V4 { source, destination } => Some(self.query_between(
                 from,

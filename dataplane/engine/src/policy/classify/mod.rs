@@ -6,6 +6,7 @@
 //! 2. Each rule becomes a box in the space of classes ([`boxes`]), kept under the field in which it is narrowest
 //!    ([`forest`], [`grow`]). A packet sees one short list by each of its three classes ([`lists`]), and takes the first
 //!    rule of the three.
+//!    A policy of a few boxes has one list of them all ([`short`]).
 //! 3. What an interval cannot say exactly is looked at again ([`checks`]).
 //!
 //! Per lookup: no allocation; an index search by each field (IPv4 and services: three loads, in crowded places four steps
@@ -26,6 +27,7 @@ mod lists;
 mod long;
 mod search;
 mod services;
+mod short;
 mod version;
 mod width;
 mod zones;

@@ -1,12 +1,13 @@
 //! The classifier of one IP version.
 
 use super::boxes::{self, Field};
-use super::checks::ZonePair;
+use super::checks::{Checks, ZonePair};
 use super::classes::Partition;
 use super::fields::{AddressIndex, DESTINATION, FIELDS, Family, Fields, SERVICE, SOURCE, Spec};
-use super::forest::{Forest, NO_RULE, Point, STAGE};
+use super::forest::{Forest, NO_RULE, Point, REST, STAGE};
 use super::grow::grow;
 use super::services::Services;
+use super::short::{SHORT_MAX, Short};
 use super::width::Class;
 use super::zones::{Allowed, ZoneBits};
 use crate::policy::ruleset::{Query, RuleId, Ruleset};
@@ -43,7 +44,16 @@ pub(super) struct Version<F: Family, C: Class> {
     sources: F::Index<C>,
     destinations: F::Index<C>,
     services: Services<C>,
-    forest: Forest<C>,
+    /// Whether a field has more classes than one, by which it must be looked at.
+    is_cut: [bool; FIELDS],
+    rules: Rules<C>,
+}
+
+/// The boxes of the rules.
+#[derive(Debug)]
+enum Rules<C: Class> {
+    Few(Short<C>, Checks),
+    Many(Forest<C>),
 }
 
 /// The fields of all rules, cut into classes.
@@ -112,35 +122,58 @@ impl<F: Family, C: Class> Version<F, C> {
             Field::of(destinations.classes, &destinations.runs, users(DESTINATION)),
             Field::of(services.classes, &services.runs, users(SERVICE)),
         ];
-        let rules = fields.specs.len();
-        let plant = |plan: &Plan, bytes_max: usize| {
-            let entries = rules * plan.entries + SPARE_ENTRIES;
-            let (boxes, checks) = boxes::compile(ruleset, &fields.specs, allowed, &cut, entries);
-            grow(&boxes, rules * plan.cuts + SPARE_ENTRIES, &cut, zones.sides, checks, bytes_max)
+        let is_cut = cut.each_ref().map(|field| field.classes > 1);
+        let few = || {
+            // Without a budget all boxes are in the rest.
+            let (boxes, checks) = boxes::compile(ruleset, &fields.specs, allowed, &cut, 0);
+            Short::of(&boxes[REST]).map(|short| Rules::Few(short, checks))
         };
-        let bytes_max = rules * BYTES_PER_RULE + SPARE_BYTES;
-        let planted = PLANS.iter().find_map(|plan| plant(plan, bytes_max));
-        let mut forest = planted
-            .or_else(|| plant(&LAST_PLAN, usize::MAX))
-            .expect("without a bound of bytes every forest is grown");
+        let count = fields.specs.len();
+        let plant = |plan: &Plan, bytes_max: usize| {
+            let entries = count * plan.entries + SPARE_ENTRIES;
+            let (boxes, checks) = boxes::compile(ruleset, &fields.specs, allowed, &cut, entries);
+            grow(&boxes, count * plan.cuts + SPARE_ENTRIES, &cut, zones.sides, checks, bytes_max)
+        };
+        let many = || {
+            let bytes_max = count * BYTES_PER_RULE + SPARE_BYTES;
+            let planted = PLANS.iter().find_map(|plan| plant(plan, bytes_max));
+            let planted = planted.or_else(|| plant(&LAST_PLAN, usize::MAX));
+            Rules::Many(planted.expect("without a bound of bytes every forest is grown"))
+        };
+        let mut rules = if count <= SHORT_MAX { few() } else { None }.unwrap_or_else(many);
         let (source_index, destination_index) = (F::Index::of(&sources), F::Index::of(&destinations));
         let service_index = Services::of(&fields.protocols, &services);
-        forest.checks.keep([sources.runs, destinations.runs, services.runs]);
-        Self { sources: source_index, destinations: destination_index, services: service_index, forest }
+        rules.checks().keep([sources.runs, destinations.runs, services.runs]);
+        Self {
+            sources: source_index,
+            destinations: destination_index,
+            services: service_index,
+            is_cut,
+            rules,
+        }
     }
 
     fn classify(&self, query: &Query, zones: &ZoneBits) -> Option<RuleId> {
+        // A field that no rule asks for has one class.
+        let class =
+            |field: usize, find: &dyn Fn() -> C| if self.is_cut[field] { find() } else { C::default() };
         let point = Point {
             classes: [
-                self.sources.class_of(F::address(query.source)),
-                self.destinations.class_of(F::address(query.destination)),
-                self.services.class_of(query.protocol, query.selector),
+                class(SOURCE, &|| self.sources.class_of(F::address(query.source))),
+                class(DESTINATION, &|| self.destinations.class_of(F::address(query.destination))),
+                class(SERVICE, &|| self.services.class_of(query.protocol, query.selector)),
             ],
             zones: C::of(zones.of(query.from, query.to)),
         };
-        let mut best = [NO_RULE];
-        self.forest.search_all(&[point], &mut best, |_| ZonePair::of(query));
-        rule_id(best[0])
+        let zones = || ZonePair::of(query);
+        rule_id(match &self.rules {
+            Rules::Few(short, checks) => short.search(&point, checks, zones),
+            Rules::Many(forest) => {
+                let mut best = [NO_RULE];
+                forest.search_all(&[point], &mut best, |_| zones());
+                best[0]
+            }
+        })
     }
 
     /// Takes up to [`STAGE`] queries through one stage after the other.
@@ -163,7 +196,15 @@ impl<F: Family, C: Class> Version<F, C> {
         }
         let mut best = [NO_RULE; STAGE];
         let zones = |index: usize| ZonePair::of(&queries[index]);
-        self.forest.search_all(&points[..queries.len()], &mut best, zones);
+        let points = &points[..queries.len()];
+        match &self.rules {
+            Rules::Few(short, checks) => {
+                for (index, (point, best)) in points.iter().zip(&mut best).enumerate() {
+                    *best = short.search(point, checks, || zones(index));
+                }
+            }
+            Rules::Many(forest) => forest.search_all(points, &mut best, zones),
+        }
         for (best, out) in best.iter().zip(out) {
             *out = rule_id(*best);
         }
@@ -173,7 +214,23 @@ impl<F: Family, C: Class> Version<F, C> {
         self.sources.memory_bytes()
             + self.destinations.memory_bytes()
             + self.services.memory_bytes()
-            + self.forest.memory_bytes()
+            + self.rules.memory_bytes()
+    }
+}
+
+impl<C: Class> Rules<C> {
+    fn checks(&mut self) -> &mut Checks {
+        match self {
+            Self::Few(_, checks) => checks,
+            Self::Many(forest) => &mut forest.checks,
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Few(short, checks) => short.memory_bytes() + checks.memory_bytes(),
+            Self::Many(forest) => forest.memory_bytes(),
+        }
     }
 }
 

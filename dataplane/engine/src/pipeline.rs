@@ -82,13 +82,13 @@ const NOTICES_PER_MS: u32 = 128;
 
 /// How many of them are left.
 #[derive(Clone, Copy, Debug, Default)]
-struct Notices {
+pub(crate) struct Notices {
     millis: u64,
     taken: u32,
 }
 
 impl Notices {
-    fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let millis = now.as_millis();
         if self.millis != millis {
             (self.millis, self.taken) = (millis, 0);
@@ -126,7 +126,7 @@ pub struct Engine {
     pub(crate) fragments: Fragments,
     pub(crate) counters: Arc<Counters>,
     pub(crate) one_sided: OneSided,
-    notices: Notices,
+    pub(crate) notices: Notices,
     /// When the appliance started; `None`: long ago.
     started: Option<Instant>,
     /// Until then sessions are picked up in midstream, and windows only logged ([`crate::policy::Inspection::grace_ms`]).

@@ -7,6 +7,7 @@ use super::{Carried, FRAGMENTS_MAX, HEAD_MAX, Whole};
 use crate::flow::{Ends, FlowKey};
 use crate::packet::{self, Addresses, Facts, Fragment, PieceSum};
 use crate::port::Port;
+use crate::prefetch::prefetch;
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -123,6 +124,16 @@ impl Datagram {
         self.head.clear();
     }
 
+    /// Sends for what is read and written of it when it goes and another takes its place.
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.key);
+        prefetch(&self.wire_bytes);
+        prefetch(&self.facts);
+        prefetch(&self.facts.wire_len);
+        prefetch(&self.pieces);
+        prefetch(&self.head);
+    }
+
     /// Frames that are held of it.
     pub(super) fn frames(&self) -> usize {
         self.pieces.len()
@@ -178,7 +189,8 @@ impl Datagram {
             let end = usize::from(fragment.at) + usize::from(fragment.len);
             let kept = head.len().min(end).min(HEAD_MAX);
             self.head.clear();
-            self.head.extend(head[..kept].iter().copied());
+            // It has room for as much.
+            let _ = self.head.try_extend_from_slice(&head[..kept]);
         }
     }
 

@@ -177,10 +177,15 @@ impl Engine {
     ) -> T {
         let policy = &self.running.policy;
         let (counters, log): (&Counters, _) = (&self.counters, policy.logs_drops(None));
+        let notices = &mut self.notices;
         let mut dropped = |one: Dropped| {
             counters.reason(one.reason).add(one.frames);
-            let packet = Self::record_of(now, one.port, &one.facts, Verdict::of(one.reason));
-            out.event(Event::Drop { packet, log });
+            if notices.take(now) {
+                let packet = Self::record_of(now, one.port, &one.facts, Verdict::of(one.reason));
+                out.event(Event::Drop { packet, log });
+            } else {
+                out.drops_untold += 1;
+            }
             out.release(Released { datagram: one.datagram, reason: one.reason });
         };
         let result = work(&mut self.fragments, &mut dropped);

@@ -1,8 +1,6 @@
 //! Who holds how much of the table: when it is full, the source that holds most of those behind the port that holds most
 //! makes room; and nobody holds more than his share.
 
-use core::ops::Range;
-
 use super::datagram::Key;
 use super::lists::Lists;
 use super::{DATAGRAMS_MAX, DATAGRAMS_PER_SOURCE, FRAMES_PER_SOURCE};
@@ -30,9 +28,8 @@ pub(super) struct Sources {
     sources: Vec<Source>,
     free: Vec<u16>,
     by_hash: Lists,
-    /// By port and rank.
-    by_datagrams: Lists,
-    by_frames: Lists,
+    by_datagrams: Ranked,
+    by_frames: Ranked,
     /// Datagrams and frames of all sources behind each port, LAN first.
     datagrams: [usize; Port::ALL.len()],
     frames: [usize; Port::ALL.len()],
@@ -44,23 +41,29 @@ impl Sources {
             sources: Vec::with_capacity(DATAGRAMS_MAX),
             free: Vec::with_capacity(DATAGRAMS_MAX),
             by_hash: Lists::new(BUCKETS, DATAGRAMS_MAX),
-            by_datagrams: Lists::new(Port::ALL.len() * DATAGRAM_RANKS, DATAGRAMS_MAX),
-            by_frames: Lists::new(Port::ALL.len() * FRAME_RANKS, DATAGRAMS_MAX),
+            by_datagrams: Ranked::new(DATAGRAM_RANKS),
+            by_frames: Ranked::new(FRAME_RANKS),
             datagrams: [0; Port::ALL.len()],
             frames: [0; Port::ALL.len()],
         }
     }
 
-    /// The source of that key, if it has a datagram.
-    pub(super) fn find(&self, secret: &HashSecret, key: &Key) -> Option<u16> {
-        self.by_hash.entries(bucket(secret, key)).find(|at| self.sources[usize::from(*at)].key == *key)
+    /// Where the source of that key is sought.
+    pub(super) fn bucket(secret: &HashSecret, key: &Key) -> usize {
+        super::bucket_of(secret.hash(&key.flow), BUCKETS)
     }
 
-    /// A datagram of `key` begins. `None` if there are as many sources as there can be.
-    pub(super) fn begin(&mut self, secret: &HashSecret, key: &Key) -> Option<u16> {
-        let at = match self.find(secret, key) {
+    /// The source of that key, whose bucket this is, if it has a datagram.
+    pub(super) fn find(&self, bucket: usize, key: &Key) -> Option<u16> {
+        self.by_hash.entries(bucket).find(|at| self.sources[usize::from(*at)].key == *key)
+    }
+
+    /// A datagram begins of the source `known`, or else of `key`, which has none yet. `None` if there are as many sources as
+    /// there can be.
+    pub(super) fn begin(&mut self, known: Option<u16>, bucket: usize, key: &Key) -> Option<u16> {
+        let at = match known {
             Some(at) => at,
-            None => self.add(secret, key)?,
+            None => self.add(bucket, key)?,
         };
         self.change(at, |source| source.datagrams += 1);
         Some(at)
@@ -71,8 +74,8 @@ impl Sources {
         self.change(at, |source| source.datagrams = source.datagrams.saturating_sub(1));
         let source = &self.sources[usize::from(at)];
         if source.datagrams == 0 {
-            self.by_datagrams.remove(source.datagram_rank(), at);
-            self.by_frames.remove(source.frame_rank(), at);
+            self.by_datagrams.remove(source.key.port, source.datagram_rank(), at);
+            self.by_frames.remove(source.key.port, source.frame_rank(), at);
             self.by_hash.remove(source.bucket, at);
             self.free.push(at);
         }
@@ -96,24 +99,24 @@ impl Sources {
 
     /// The source with most datagrams behind the port with most; of several the one that has had so many for longest.
     pub(super) fn most_datagrams(&self) -> Option<u16> {
-        first_of(&self.by_datagrams, ranks(self.datagrams, DATAGRAM_RANKS))
+        self.by_datagrams.first_of_highest(port_with_most(self.datagrams))
     }
 
     /// The source with most frames behind the port with most, or nearly so.
     pub(super) fn most_frames(&self) -> Option<u16> {
-        first_of(&self.by_frames, ranks(self.frames, FRAME_RANKS))
+        self.by_frames.first_of_highest(port_with_most(self.frames))
     }
 
-    fn add(&mut self, secret: &HashSecret, key: &Key) -> Option<u16> {
-        let source = Source { key: *key, bucket: bucket(secret, key), datagrams: 0, frames: 0 };
+    fn add(&mut self, bucket: usize, key: &Key) -> Option<u16> {
+        let source = Source { key: *key, bucket, datagrams: 0, frames: 0 };
         let at = match self.free.pop() {
             Some(at) => at,
             None if self.sources.len() < DATAGRAMS_MAX => u16::try_from(self.sources.len()).ok()?,
             None => return None,
         };
         self.by_hash.push(source.bucket, at);
-        self.by_datagrams.push(source.datagram_rank(), at);
-        self.by_frames.push(source.frame_rank(), at);
+        self.by_datagrams.push(key.port, source.datagram_rank(), at);
+        self.by_frames.push(key.port, source.frame_rank(), at);
         match self.sources.get_mut(usize::from(at)) {
             Some(place) => *place = source,
             None => self.sources.push(source),
@@ -123,49 +126,76 @@ impl Sources {
 
     fn change(&mut self, at: u16, change: impl FnOnce(&mut Source)) {
         let source = &mut self.sources[usize::from(at)];
-        let port = source.key.port.index();
-        self.datagrams[port] -= source.datagrams;
-        self.frames[port] -= source.frames;
+        let port = source.key.port;
+        self.datagrams[port.index()] -= source.datagrams;
+        self.frames[port.index()] -= source.frames;
         let before = (source.datagram_rank(), source.frame_rank());
         change(source);
         let after = (source.datagram_rank(), source.frame_rank());
-        self.datagrams[port] += source.datagrams;
-        self.frames[port] += source.frames;
+        self.datagrams[port.index()] += source.datagrams;
+        self.frames[port.index()] += source.frames;
         if before.0 != after.0 {
-            self.by_datagrams.remove(before.0, at);
-            self.by_datagrams.push(after.0, at);
+            self.by_datagrams.remove(port, before.0, at);
+            self.by_datagrams.push(port, after.0, at);
         }
         if before.1 != after.1 {
-            self.by_frames.remove(before.1, at);
-            self.by_frames.push(after.1, at);
+            self.by_frames.remove(port, before.1, at);
+            self.by_frames.push(port, after.1, at);
         }
     }
 }
 
 impl Source {
-    /// Its list among those by datagrams.
     fn datagram_rank(&self) -> usize {
-        self.key.port.index() * DATAGRAM_RANKS + self.datagrams
+        self.datagrams
     }
 
-    /// Its list among those by frames.
     fn frame_rank(&self) -> usize {
-        self.key.port.index() * FRAME_RANKS + self.frames / FRAMES_PER_RANK
+        self.frames / FRAMES_PER_RANK
     }
 }
 
-/// The ranks of the port that holds most.
-fn ranks([lan, wan]: [usize; 2], per_port: usize) -> Range<usize> {
-    let port = if lan >= wan { Port::Lan } else { Port::Wan };
-    let first = port.index() * per_port;
-    first..first + per_port
+/// Sources by port and rank, in each the one first that has had it for longest.
+#[derive(Debug)]
+struct Ranked {
+    lists: Lists,
+    ranks: usize,
+    /// By bits the ranks of each port that have any.
+    taken: [u128; Port::ALL.len()],
 }
 
-/// The source that is first in the highest list that has one.
-fn first_of(lists: &Lists, ranks: Range<usize>) -> Option<u16> {
-    ranks.rev().find_map(|rank| lists.first(rank))
+const _: () = assert!(DATAGRAM_RANKS <= 128 && FRAME_RANKS <= 128, "a bit for each");
+
+impl Ranked {
+    fn new(ranks: usize) -> Self {
+        let lists = Lists::new(Port::ALL.len() * ranks, DATAGRAMS_MAX);
+        Self { lists, ranks, taken: [0; Port::ALL.len()] }
+    }
+
+    fn push(&mut self, port: Port, rank: usize, source: u16) {
+        self.lists.push(self.list(port, rank), source);
+        self.taken[port.index()] |= 1 << rank;
+    }
+
+    fn remove(&mut self, port: Port, rank: usize, source: u16) {
+        let list = self.list(port, rank);
+        self.lists.remove(list, source);
+        if self.lists.first(list).is_none() {
+            self.taken[port.index()] &= !(1 << rank);
+        }
+    }
+
+    /// The first of the highest rank that has any.
+    fn first_of_highest(&self, port: Port) -> Option<u16> {
+        let rank = self.taken[port.index()].checked_ilog2()?;
+        self.lists.first(self.list(port, rank as usize))
+    }
+
+    fn list(&self, port: Port, rank: usize) -> usize {
+        port.index() * self.ranks + rank
+    }
 }
 
-fn bucket(secret: &HashSecret, key: &Key) -> usize {
-    super::bucket_of(secret.hash(&key.flow), BUCKETS)
+fn port_with_most([lan, wan]: [usize; Port::ALL.len()]) -> Port {
+    if lan >= wan { Port::Lan } else { Port::Wan }
 }

@@ -13,6 +13,7 @@ use crate::reason::Reason;
 use crate::time::Instant;
 
 const BUCKETS: usize = 2 * DATAGRAMS_MAX;
+const _: () = assert!(BUCKETS <= u16::MAX as usize, "their numbers are kept in 16 bits");
 /// The one list of all datagrams by age.
 const ALL: usize = 0;
 
@@ -39,6 +40,8 @@ pub(super) struct Dropped {
 pub(crate) struct Fragments {
     secret: HashSecret,
     datagrams: Vec<Datagram>,
+    /// Their lists among those by hash.
+    buckets: Vec<u16>,
     free: Vec<u16>,
     sources: Sources,
     by_hash: Lists,
@@ -56,6 +59,7 @@ impl Fragments {
         Self {
             secret,
             datagrams: Vec::with_capacity(DATAGRAMS_MAX),
+            buckets: Vec::with_capacity(DATAGRAMS_MAX),
             free: Vec::with_capacity(DATAGRAMS_MAX),
             sources: Sources::new(),
             by_hash: Lists::new(BUCKETS, DATAGRAMS_MAX),
@@ -160,22 +164,27 @@ impl Fragments {
         facts: &Facts,
         dropped: &mut dyn FnMut(Dropped),
     ) -> Option<u16> {
-        let bucket = self.bucket(key);
+        let bucket = bucket_of(self.secret.hash(&key.flow), BUCKETS);
         let found = self.by_hash.entries(bucket).find(|at| self.datagrams[usize::from(*at)].key == *key);
         if found.is_some() {
             return found;
         }
         let source = key.source();
-        if let Some(own) = self.sources.find(&self.secret, &source)
+        let source_bucket = Sources::bucket(&self.secret, &source);
+        let mut known = self.sources.find(source_bucket, &source);
+        if let Some(own) = known
             && self.sources.datagrams(own) >= DATAGRAMS_PER_SOURCE
         {
             self.evict_oldest_of(own, dropped);
         }
         if self.datagrams() >= DATAGRAMS_MAX {
             let most = self.sources.most_datagrams()?;
+            if known == Some(most) && self.sources.datagrams(most) == 1 {
+                known = None;
+            }
             self.evict_oldest_of(most, dropped);
         }
-        let source = self.sources.begin(&self.secret, &source)?;
+        let source = self.sources.begin(known, source_bucket, &source)?;
         let at = match self.free.pop() {
             Some(at) => {
                 self.datagrams[usize::from(at)].begin(*key, source, now, *facts);
@@ -184,13 +193,26 @@ impl Fragments {
             None => {
                 let at = u16::try_from(self.datagrams.len()).ok()?;
                 self.datagrams.push(Datagram::new(*key, source, now, *facts));
+                self.buckets.push(0);
                 at
             }
         };
+        self.buckets[usize::from(at)] = u16::try_from(bucket).ok()?;
         self.by_hash.push(bucket, at);
         self.by_age.push(ALL, at);
         self.by_source.push(usize::from(source), at);
+        self.look_ahead();
         Some(at)
+    }
+
+    /// In a full table the next to make room is known before it is asked to: its lines are sent for.
+    fn look_ahead(&self) {
+        if self.datagrams() >= DATAGRAMS_MAX
+            && let Some(most) = self.sources.most_datagrams()
+            && let Some(oldest) = self.by_source.first(usize::from(most))
+        {
+            self.datagrams[usize::from(oldest)].prefetch();
+        }
     }
 
     /// Room for one more frame of the datagram `at`; others make it, oldest first: of its own source if that has its
@@ -268,16 +290,12 @@ impl Fragments {
     /// Frees the place of a datagram whose frames are gone.
     fn free_place(&mut self, at: u16) {
         let datagram = &self.datagrams[usize::from(at)];
-        let (source, bucket) = (datagram.source, self.bucket(&datagram.key));
+        let (source, bucket) = (datagram.source, usize::from(self.buckets[usize::from(at)]));
         self.by_hash.remove(bucket, at);
         self.by_age.remove(ALL, at);
         self.by_source.remove(usize::from(source), at);
         self.sources.end(source);
         self.free.push(at);
-    }
-
-    fn bucket(&self, key: &Key) -> usize {
-        bucket_of(self.secret.hash(&key.flow), BUCKETS)
     }
 }
 

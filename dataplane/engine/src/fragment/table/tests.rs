@@ -43,7 +43,7 @@ impl Fragments {
             frames += datagram.frames();
             per_source[usize::from(datagram.source)] += 1;
             frames_per_source[usize::from(datagram.source)] += datagram.frames();
-            let bucket = self.bucket(&datagram.key);
+            let bucket = bucket_of(self.secret.hash(&datagram.key.flow), BUCKETS);
             assert!(self.by_hash.entries(bucket).any(|other| other == *at), "it is found");
         }
         assert_eq!(frames, self.frames);

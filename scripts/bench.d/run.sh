@@ -6,7 +6,7 @@ warm=1
 opening_max=120
 
 rounds=3 seconds=3 results=$top/target/bench/results.jsonl only='' subjects=''
-workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
+deploy_ms='' deploy_lost='' quiet_lost='' workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
 declare -A v=()
 
 workload_cleanup() {

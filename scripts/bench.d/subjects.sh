@@ -37,8 +37,8 @@ APPLIANCE
   with_traffic "$sekisho" run --appliance "$work/appliance.yaml"
 }
 
-# As many rules as the variant says, of which the last one allows: the others name networks and services that the
-# traffic has in part, never as a whole.
+# write_policy [SEED]: as many rules as the variant says, of which the last one allows: the others name networks and services
+# that the traffic has in part, never as a whole.
 write_policy() {
   local count=${v[rules]:-1}
   cat <<'POLICY'
@@ -46,8 +46,8 @@ version: 1
 zones: {lan: {port: lan}, wan: {port: wan}}
 rules:
 POLICY
-  awk -v count="$count" 'BEGIN {
-    srand(4)
+  awk -v count="$count" -v seed="${1:-4}" 'BEGIN {
+    srand(seed)
     for (i = 1; i < count; i++)
       printf "  - {name: r%d, from: lan, to: wan, source: 10.%d.%d.0/%d, destination: %d.%d.%d.0/24, service: %s/%d, action: %s}\n", i,
         int(rand() * 32), int(rand() * 16) * 16, 20, 20 + int(rand() * 100), int(rand() * 256), int(rand() * 256),

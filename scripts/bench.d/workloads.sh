@@ -165,6 +165,122 @@ hostile_filter='def of(class): [.lan, .wan | class] | add;
   | if $hostile == 0 then null
     else ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) - $established * COST) / $hostile end'
 
+# Deploys, one after the other, of two policies of so many rules in turn: how long each takes from the call of `sekisho
+# deploy` to its end, by when all workers have switched, with the worker busy; what is lost meanwhile at half of the
+# highest rate, and how long the packets take. What the machine takes from the worker now and then, and when CPU 0 is busy, is
+# told by the same with the policy only checked, by a process of its own (subject `none`).
+deploys=6
+workload_deploy() {
+  local count most
+  for count in 10000 100000; do
+    variant rules="$count"
+    wanted || continue
+    subject=sekisho
+    set_traffic
+    say "$(variant_text)"
+    run_deploys || continue
+    keep deploy_ms "$deploy_ms"
+    most=$(figure '$n / $s')
+    set_traffic "latency=on,rate=$(jq -n "$most / 2 | floor"),warm_up_ms=$((warm * 1000))"
+    run_deploys || continue
+    keep lost "$deploy_lost"
+    subject=none
+    keep lost "$quiet_lost"
+    subject=sekisho
+    keep p999_us "$(figure '$b.latency_ns.p999 / 1000')"
+    keep max_us "$(figure '$b.latency_ns.max / 1000')"
+  done
+}
+
+# run_deploys: as `run`, with deploys instead of a fixed time; $deploy_ms is the median of what they took, $deploy_lost
+# and $quiet_lost how many packets each time cost on average, with a deploy and without.
+run_deploys() {
+  local number times=() begin before lost=0 quiet=0
+  start_sekisho
+  write_policy 5 >"$work/other.yaml"
+  if ! wait_for "$opening_max" loading_or_gone || gone "$device"; then
+    tail -n 5 "$work/$subject.log" >&2
+    stop_device
+    return 1
+  fi
+  sleep "$warm"
+  for ((number = 1; number <= deploys; number++)); do
+    [ $((number % 2)) = 1 ] && set -- "$work/other.yaml" || set -- "$work/policy.yaml"
+    before=$(stats_last .lost)
+    taskset -c 0 "$sekisho" check "$1" >/dev/null 2>&1 || true
+    sleep 0.25
+    quiet=$((quiet + $(stats_last .lost) - before))
+    before=$(stats_last .lost)
+    begin=$(date +%s%N)
+    taskset -c 0 "$sekisho" deploy --socket "$work/sekisho.sock" "$1" >"$work/deploy.log" 2>&1 || {
+      cat "$work/deploy.log" >&2
+      die "the deploy failed"
+    }
+    times+=("$((($(date +%s%N) - begin) / 1000))")
+    sleep 0.25
+    lost=$((lost + $(stats_last .lost) - before))
+  done
+  wait_for 20 measured "$warm" || true
+  stop_device
+  deploy_lost=$((lost / deploys)) quiet_lost=$((quiet / deploys))
+  deploy_ms=$(jq -n "$(median "${times[@]}") / 1000")
+}
+
+# Look-ups in rules that sekisho made up and wrote down, beside rte_acl as dpdk-test-acl measures it, on the same core and
+# in the same round. Nothing passes a device.
+workload_rules() {
+  local set count name
+  mkdir -p "$work/rules"
+  "$sekisho" bench rules --set fw,acl,hard --rules 1k,10k,100k --family 4 --export "$work/rules" >/dev/null
+  for set in fw acl hard; do
+    for count in 1000 10000 100000; do
+      v=([set]=$set [rules]=$count [family]=4)
+      wanted || continue
+      say "$(variant_text)"
+      for subject in $(in_turn sekisho rte_acl); do
+        name=$work/rules/$set-$count
+        "rules_of_$subject"
+      done
+    done
+  done
+}
+
+rules_of_sekisho() {
+  rm -f "$work/rules.jsonl"
+  "$sekisho" bench rules --set "$set" --rules "$count" --family 4 --rounds 1 --core 1 --results "$work/rules.jsonl" >/dev/null
+  local figure
+  for figure in lookups_per_second compile_ms bytes; do
+    keep "$figure" "$(jq -c "select(.subject == \"sekisho\" and .figure == \"$figure\") | .value" "$work/rules.jsonl")"
+  done
+}
+
+# Its time to build is from the start of the program, less that of a start with ten rules.
+rules_of_rte_acl() {
+  local empty built
+  empty=$(acl_build_ms "$work/rules/fw-1000.rules" 10)
+  built=$(acl_build_ms "$name.rules" "$count")
+  [ -n "$built" ] || { say "  rte_acl does not build $set-$count in $acl_build_max s"; return 0; }
+  keep compile_ms "$(jq -n "$built - $empty")"
+  keep bytes "$(sed -n 's/^total: \([0-9]*\) bytes$/\1/p' "$work/acl.log")"
+  timeout "$acl_build_max" dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$name.rules" --tracef="$name.trace" --rulenum="$count" \
+    --tracenum=100000 --iter=20 --bldcat=1 --tracestep=256 --verbose=0 </dev/null >"$work/acl.log" 2>&1 || true
+  keep lookups_per_second "$(sed -n 's/.* \([0-9.]*\) pkt\/sec.*/\1/p' "$work/acl.log")"
+}
+
+acl_build_max=240
+acl_eal=(-l 1 --no-pci --in-memory --no-telemetry --force-max-simd-bitwidth=512 --log-level=lib.acl:debug)
+
+# acl_build_ms RULES COUNT: until rte_acl says that it has built them; nothing if it does not in time.
+acl_build_ms() {
+  local begin end
+  begin=$(date +%s%N)
+  end=$(timeout "$acl_build_max" stdbuf -oL dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$1" --rulenum="$2" --bldcat=1 --verbose=0 \
+    </dev/null 2>&1 | tee "$work/acl.log" | while read -r line; do
+      case "$line" in rte_acl_build*'finished with 0') date +%s%N; break ;; esac
+    done)
+  [ -z "$end" ] || jq -n "($end - $begin) / 1e6"
+}
+
 # Kept as figures of the workload that they are of.
 workload_peers() {
   local pairs

@@ -260,7 +260,8 @@ impl Simulation {
         self.add_hits(&mut hits);
         self.hits = hits;
         let generation = self.policy.generation + 1;
-        self.policy = Arc::new(Policy::compile(generation, ruleset, &mut self.names));
+        let policy = Policy::compile(generation, ruleset, &mut self.names).after(&self.policy);
+        self.policy = Arc::new(policy);
         for engine in &mut self.engines {
             engine.set_policy(Running::new(Arc::clone(&self.policy)));
         }

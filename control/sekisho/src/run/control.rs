@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -135,7 +136,9 @@ impl Control {
         let _one_at_a_time = self.deploying.lock().await;
         let generation = self.generation.get() + 1;
         let keys = Keys::clone(&self.keys);
-        let preparing = tokio::task::spawn_blocking(move || policy::prepare(&source, generation, &keys));
+        let before = Arc::clone(&self.in_force.borrow().policy);
+        let preparing =
+            tokio::task::spawn_blocking(move || policy::prepare(&source, generation, &keys, Some(&before)));
         let prepared = preparing.await.map_err(|error| not_compiled(&error))?;
         let ready = prepared.map_err(|found| wrong_policy(&found))?;
         self.generation.set(generation);

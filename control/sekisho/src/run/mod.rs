@@ -67,7 +67,7 @@ const LOG_WAIT_MAX: Duration = Duration::from_millis(250);
 pub(crate) fn run(path: &Path) -> Outcome {
     let appliance = sekisho_policy::appliance::load(path).map_err(wrong)?;
     let keys = Keys::default();
-    let ready = policy::prepare(&Source::File(appliance.policy.clone()), 1, &keys).map_err(wrong)?;
+    let ready = policy::prepare(&Source::File(appliance.policy.clone()), 1, &keys, None).map_err(wrong)?;
     let mut socket = Socket::bind(&appliance.socket).map_err(anyhow::Error::from)?;
     let metrics = appliance.metrics.map(metrics::bind).transpose()?;
     let log = open_log(&appliance)?;

@@ -39,12 +39,21 @@ pub(crate) struct Ready {
 /// Keys of rule names; only a deploy needs them, and there is one at a time.
 pub(crate) type Keys = Arc<Mutex<RuleNames>>;
 
-/// Reads, checks and compiles a policy. Takes milliseconds for most, seconds for the largest.
-pub(crate) fn prepare(source: &Source, generation: u32, keys: &Keys) -> Result<Ready, Diagnostics> {
+/// Reads, checks and compiles a policy, which is to follow on `before`. Takes milliseconds for most, seconds for the largest.
+pub(crate) fn prepare(
+    source: &Source,
+    generation: u32,
+    keys: &Keys,
+    before: Option<&Policy>,
+) -> Result<Ready, Diagnostics> {
     let loaded = load(source)?;
     loaded.refuse_unenforced()?;
     let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-    let policy = Arc::new(loaded.compile(generation, &mut keys));
+    let policy = loaded.compile(generation, &mut keys);
+    let policy = Arc::new(match before {
+        Some(before) => policy.after(before),
+        None => policy,
+    });
     let Loaded { policy: resolved, sha256, warnings, .. } = loaded;
     Ok(Ready { policy, name: resolved.file.clone(), resolved: Arc::new(resolved), sha256, warnings })
 }
@@ -54,7 +63,7 @@ pub(crate) fn prepare(source: &Source, generation: u32, keys: &Keys) -> Result<R
 pub(crate) fn prepare_dry(source: &Source, keys: &Keys) -> Result<(Ready, usize), Diagnostics> {
     let scratch = keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let names = scratch.len();
-    let ready = prepare(source, 0, &Arc::new(Mutex::new(scratch)))?;
+    let ready = prepare(source, 0, &Arc::new(Mutex::new(scratch)), None)?;
     Ok((ready, names))
 }
 

@@ -81,7 +81,7 @@ impl Appliance {
     pub(crate) fn start(text: &str, workers: u16, frames: Vec<Vec<u8>>, log: Option<FlowLog>) -> Self {
         let capacity = u32::try_from(frames.len()).unwrap() + 1024;
         let keys = Keys::default();
-        let ready = policy::prepare(&source(text), 1, &keys).unwrap();
+        let ready = policy::prepare(&source(text), 1, &keys, None).unwrap();
         let shop = shop(&ready.policy, workers, capacity, frames);
         let threads =
             shop.workers.into_iter().map(|worker| std::thread::spawn(move || worker.run())).collect();

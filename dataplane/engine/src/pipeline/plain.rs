@@ -96,7 +96,7 @@ impl Engine {
             return false;
         }
         let (hot, cold) = self.table.both(*slot);
-        if hot.policy != self.running.policy.generation || !hot.is_smooth() {
+        if !self.running.policy.is_alike(hot.policy) || !hot.is_smooth() {
             return false;
         }
         let stays = match (plain.key.protocol(), hot.state) {

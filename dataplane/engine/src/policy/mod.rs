@@ -5,6 +5,7 @@ pub mod classify;
 pub mod linear;
 mod names;
 pub mod ruleset;
+mod terms;
 pub mod zones;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +39,8 @@ pub struct Policy {
     by_key: hashbrown::HashMap<RuleKey, RuleId>,
     /// Some zone's sessions are picked up in midstream; asked for every segment that no session has.
     picks_up_somewhere: bool,
+    /// So many generations back sessions have had the terms that this one gives them.
+    alike: u32,
 }
 
 impl Policy {
@@ -51,7 +54,7 @@ impl Policy {
         let modes = ruleset.zones.iter().filter_map(|zone| zone.midstream);
         let picks_up_somewhere =
             modes.chain([ruleset.inspection.midstream]).any(|mode| mode == MidstreamMode::Pickup);
-        Self { generation, ruleset, classifier, zones, keys, by_key, picks_up_somewhere }
+        Self { generation, ruleset, classifier, zones, keys, by_key, picks_up_somewhere, alike: 0 }
     }
 
     /// The rule of that number.

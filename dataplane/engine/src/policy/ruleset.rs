@@ -442,7 +442,7 @@ pub enum SpoofingMode {
 }
 
 /// Protections of the whole policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protections {
     /// Sources that the zones' networks say live elsewhere.
     pub spoofing: SpoofingMode,

@@ -3,7 +3,7 @@ use crate::run::policy::{self, Keys};
 use crate::run::tests::{OPEN, shop, source};
 
 fn policy_of(generation: u32) -> Arc<Policy> {
-    policy::prepare(&source(OPEN), generation, &Keys::default()).unwrap().policy
+    policy::prepare(&source(OPEN), generation, &Keys::default(), None).unwrap().policy
 }
 
 fn generation(fleet: &Fleet) -> u32 {

@@ -49,6 +49,9 @@ const FAREWELL_MAX: Duration = Duration::from_millis(300);
 const HANDED_BURSTS: usize = 4;
 /// Frames ahead of the one at hand whose headers are fetched.
 const PREFETCH_AHEAD: usize = 4;
+/// Frames ahead of the one at hand whose sessions' lines are asked for: as many as a core waits for at a time. With more it
+/// waits for them at once, and has nothing else to do meanwhile.
+const LOCATE_AHEAD: usize = 12;
 
 /// What the worker does when nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,11 +215,16 @@ impl<Io: PacketIo> Worker<Io> {
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
-        self.engine.locate(&mut self.glances[..len]);
+        for glance in &mut self.glances[..len.min(LOCATE_AHEAD)] {
+            self.engine.locate(glance);
+        }
         let workers = self.handoff.workers();
         let frame_max = Port::ALL.map(|port| self.io.frame_max(port));
         let (mut passed, mut too_long) = (0, 0);
         for place in 0..len {
+            if let Some(ahead) = self.glances[..len].get_mut(place + LOCATE_AHEAD) {
+                self.engine.locate(ahead);
+            }
             let port = port_of(place);
             let glance = &self.glances[place];
             let is_forward = if !glance.is_plain() {

@@ -73,10 +73,10 @@ impl Engine {
         }
     }
 
-    /// Finds the sessions that the packets of a burst seem to have.
+    /// Finds the session that a packet seems to have, if it is a plain one.
     #[inline(always)]
-    pub fn locate<'g>(&self, glances: impl IntoIterator<Item = &'g mut Glance>) {
-        for glance in glances.into_iter().filter(|glance| glance.is_plain) {
+    pub fn locate(&self, glance: &mut Glance) {
+        if glance.is_plain {
             glance.slot = self.table.candidate(&glance.plain.key, glance.hashed);
             if glance.slot == NIL {
                 // Rarely its session is in its other bucket; else this is what is asked last before it is dropped.

@@ -14,6 +14,7 @@ mod lab;
 mod leftovers;
 mod lifecycle;
 mod linux;
+mod management;
 mod observe;
 mod operators;
 mod paths;

@@ -99,9 +99,13 @@ fn promtool_finds_nothing_to_complain_of() {
 }
 
 /// Which alert each series raises, and no other.
-const ALERTS: [(&str, &str); 10] = [
+const ALERTS: [(&str, &str); 14] = [
     ("sekisho_link_up{port='wan'} 0x20", "SekishoLinkDown"),
     ("sekisho_dropped_packets_total{reason='session-table-full'} 0+9x20", "SekishoTableFull"),
+    ("sekisho_dropped_packets_total{reason='session-budget-full'} 0+9x20", "SekishoTableFull"),
+    ("sekisho_session_table_alarm_ratio 0.6x20", "SekishoTableFilling"),
+    ("sekisho_session_table_alarm_ratio 0.8x20", "SekishoTableNearlyFull"),
+    ("sekisho_session_table_alarm_ratio 0.95x20", "SekishoTableAlmostExhausted"),
     (
         "sekisho_helper_sessions_not_followed_total{helper='ftp',cause='table-full'} 0+9x20",
         "SekishoHelperFull",

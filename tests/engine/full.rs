@@ -1,11 +1,15 @@
 //! A session table of few places: full is a normal state, with a rule.
 
 use sekisho_engine::reason::Reason;
+use sekisho_engine::session::room::Budgets;
 use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, udp};
 use sekisho_tests::scene::{LAN_OUT, Scene, Tcp};
 
 const LAN: &str = "192.0.2.10";
 const WAN: &str = "203.0.113.53";
+
+/// With the timeouts of the policy, however full the table.
+const UNHURRIED: Budgets = Budgets { half_open: 50, one_way: 50, established: 100, adaptive_timeouts: false };
 
 fn at(address: &str, port: u16) -> std::net::SocketAddr {
     format!("{address}:{port}").parse().unwrap()
@@ -17,7 +21,7 @@ fn connection(port: u16) -> Tcp {
 
 /// A table of `places`, full of established connections.
 fn full_of_established(places: u32) -> (Scene, Vec<Tcp>) {
-    let mut scene = Scene::new(LAN_OUT).sessions_max(places);
+    let mut scene = Scene::new(LAN_OUT).sessions_max(places).budgets(UNHURRIED);
     let mut connections = Vec::new();
     for number in 1..=places {
         let mut tcp = connection(40_000 + u16::try_from(number).unwrap());
@@ -89,6 +93,121 @@ fn established_sessions_never_make_room_for_a_newcomer() {
         scene.wan(connection.server_says(b"alive")).follows(number as u64 + 1);
     }
     assert!(scene.plays_alone().summary.table_was_full);
+}
+
+/// Who floods with datagrams that nobody answers takes no handshake's place, and the other way round.
+#[test]
+fn a_flood_of_one_class_takes_from_itself() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(10);
+    for port in 1..=5 {
+        scene.lan(connection(port).client(SYN)).opens(port.into(), "lan-out");
+    }
+    for port in 1..=40u16 {
+        scene.lan(udp(at(LAN, port), at(WAN, 53), b"?")).opens(u64::from(port) + 5, "lan-out");
+        if port > 5 {
+            scene.ends_with_it(u64::from(port), Reason::EndEvicted);
+        }
+    }
+    // The handshakes are all there.
+    for port in 1..=5 {
+        let mut tcp = connection(port);
+        tcp.client(SYN);
+        scene.wan(tcp.server(SYN | ACK)).follows(port.into());
+    }
+    scene.plays_alone();
+}
+
+/// What is free is lent to whoever needs it, and given back when the others come.
+#[test]
+fn a_class_alone_has_all_the_table_and_gives_it_back() {
+    let budgets = Budgets { half_open: 20, one_way: 80, ..Budgets::default() };
+    let mut scene = Scene::new(LAN_OUT).sessions_max(10).budgets(budgets);
+    for port in 1..=10 {
+        scene.lan(connection(port).client(SYN)).opens(port.into(), "lan-out");
+    }
+    // Eight datagrams take eight places of the ten handshakes; the ninth takes that of a datagram.
+    for port in 1..=8u16 {
+        scene.lan(udp(at(LAN, port), at(WAN, 53), b"?")).opens(u64::from(port) + 10, "lan-out");
+        scene.ends_with_it(port.into(), Reason::EndEvicted);
+    }
+    scene.lan(udp(at(LAN, 9), at(WAN, 53), b"?")).opens(19, "lan-out");
+    scene.ends_with_it(11, Reason::EndEvicted);
+    scene.plays_alone();
+}
+
+/// Or newcomers would throw each other out, and no handshake ever come to its end.
+#[test]
+fn what_established_sessions_may_not_have_is_for_handshakes_under_way() {
+    let budgets = Budgets { established: 75, ..Budgets::default() };
+    let mut scene = Scene::new(LAN_OUT).sessions_max(4).budgets(budgets);
+    for port in 1..=2 {
+        connection(port).opens(&mut scene, port.into(), "lan-out");
+    }
+    let mut under_way = [connection(3), connection(4)];
+    for (tcp, number) in under_way.iter_mut().zip(3..) {
+        scene.lan(tcp.client(SYN)).opens(number, "lan-out");
+    }
+    let [first, second] = &mut under_way;
+    scene.wan(first.server(SYN | ACK)).follows(3);
+    scene.lan(first.client(ACK)).follows(3);
+    for port in 5..20 {
+        scene.lan(connection(port).client(SYN)).drops(Reason::BudgetFull).by("lan-out");
+    }
+    scene.wan(second.server(SYN | ACK)).follows(4);
+    scene.lan(second.client(ACK)).follows(4);
+    scene.lan(connection(20).client(SYN)).drops(Reason::TableFull).by("lan-out");
+    scene.plays_alone();
+}
+
+/// The emptier the table, the longer they are waited for; what is established has its timeout.
+#[test]
+fn timeouts_of_what_is_not_established_shorten_as_the_table_fills() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(20);
+    let mut established = connection(1);
+    established.opens(&mut scene, 1, "lan-out");
+    for port in 2..=20u16 {
+        scene.lan(udp(at(LAN, port), at(WAN, 53), b"?")).opens(port.into(), "lan-out");
+    }
+    // Those that began when 19, 16 to 18, 12 to 15 places were taken; and those before, after all of 30 s.
+    scene.ends(20, Reason::EndPressed, 3_751);
+    for session in 17..=19 {
+        scene.ends(session, Reason::EndPressed, 7_501);
+    }
+    for session in 13..=16 {
+        scene.ends(session, Reason::EndPressed, 15_001);
+    }
+    for session in 2..=12 {
+        scene.ends(session, Reason::EndIdle, 30_001);
+    }
+    scene.at_ms(40_000).wan(established.server_says(b"x")).follows(1);
+    scene.plays();
+}
+
+/// A closed session waits for stragglers, and for less time when its place is needed.
+#[test]
+fn what_is_over_goes_sooner_as_the_table_fills() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(2);
+    let mut closing = connection(1);
+    closing.opens(&mut scene, 1, "lan-out");
+    connection(2).opens(&mut scene, 2, "lan-out");
+    scene.lan(closing.client(FIN | ACK)).follows(1);
+    scene.wan(closing.server(FIN | ACK)).follows(1);
+    scene.lan(closing.client(ACK)).follows(1);
+    let end_ms = scene.last_ms() + 30_000 / 8;
+    scene.ends(1, Reason::EndClosed, end_ms);
+    scene.at_ms(end_ms).lan(connection(7).client(SYN)).opens(3, "lan-out");
+    scene.plays();
+}
+
+#[test]
+fn timeouts_stay_what_they_are_where_the_operator_says_so() {
+    let mut scene = Scene::new(LAN_OUT).sessions_max(2).budgets(UNHURRIED);
+    for port in 1..=2u16 {
+        scene.lan(udp(at(LAN, port), at(WAN, 53), b"?")).opens(port.into(), "lan-out");
+    }
+    scene.ends(1, Reason::EndIdle, 30_000).ends(2, Reason::EndIdle, 30_001);
+    scene.at_ms(30_001).lan(udp(at(LAN, 3), at(WAN, 53), b"?")).opens(3, "lan-out");
+    scene.plays_alone();
 }
 
 #[test]

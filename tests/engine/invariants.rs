@@ -11,6 +11,7 @@ use sekisho_engine::packet;
 use sekisho_engine::policy::{Policy, RuleNames};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
+use sekisho_engine::session::room::{Budgets, Pressure};
 use sekisho_engine::session::{SessionId, State};
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{Config, Engine, Event, Outbox, Running};
@@ -24,6 +25,8 @@ struct Books {
     out: Outbox,
     now: Instant,
     live: BTreeSet<SessionId>,
+    /// Those that both ends took for established once.
+    established: BTreeSet<SessionId>,
     held: Shelf<()>,
     given: BTreeMap<Reason, u64>,
 }
@@ -42,6 +45,7 @@ impl Books {
             out: Outbox::new(1000, 1000),
             now,
             live: BTreeSet::new(),
+            established: BTreeSet::new(),
             held: Shelf::new(),
             given: BTreeMap::new(),
         }
@@ -101,6 +105,11 @@ impl Books {
                 Event::SessionEnd { session, reason, .. } => {
                     assert!(self.live.remove(&session.id));
                     assert_eq!(reason.kind(), Kind::End);
+                    let makes_room = matches!(reason, Reason::EndEvicted | Reason::EndPressed);
+                    assert!(
+                        !(makes_room && self.established.contains(&session.id)),
+                        "an established session never goes for another: {session:?}"
+                    );
                     *self.given.entry(reason).or_default() += 1;
                 }
                 Event::Drop { .. } | Event::Suspect { .. } => {}
@@ -112,6 +121,16 @@ impl Books {
             assert_eq!(facts.fault, None, "the appliance's own frames are sound: {:02x?}", frame.bytes());
         }
         assert_eq!((self.out.events_lost, self.out.frames_lost), (0, 0));
+    }
+
+    /// Writes down who is established.
+    fn look(&mut self) {
+        let Self { engine, established, now, .. } = self;
+        engine.scan(*now, 0, u32::MAX, |session| {
+            if !session.state.is_half_open() && session.state != State::Reset {
+                established.insert(session.id);
+            }
+        });
     }
 
     /// Table, gauges, counters, listing and events agree.
@@ -180,6 +199,8 @@ fn run(books: &mut Books, traffic: &Traffic, every: usize) {
         }
         books.pass(start + after);
         books.see(*port, &frame.bytes);
+        books.look();
+        books.engine.set_pressure(Pressure::default());
         if number % every == 0 {
             books.balance();
         }
@@ -195,6 +216,21 @@ proptest! {
         run(&mut Books::new(capacity), &traffic(seed, 400), 20);
     }
 
+    /// Whatever comes, in whatever order, under whatever budgets: an established session never goes for one that is not.
+    /// The books tell it of each session that ends.
+    #[test]
+    fn an_established_session_is_never_evicted(
+        seed: u64,
+        capacity in 1..24u32,
+        half_open in 1..=99u8,
+        established in 1..=100u8,
+        adaptive_timeouts: bool,
+    ) {
+        let mut books = Books::new(capacity);
+        books.engine.set_budgets(Budgets { half_open, one_way: 100 - half_open, established, adaptive_timeouts });
+        run(&mut books, &traffic(seed, 1_500), 100);
+    }
+
     #[test]
     fn any_bytes_are_judged(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..50)) {
         let mut books = Books::new(8);
@@ -202,6 +238,22 @@ proptest! {
             books.see(Port::ALL[number % 2], frame);
         }
         books.balance();
+    }
+}
+
+/// That traffic does what the property is about.
+#[test]
+fn a_small_table_evicts_refuses_and_shortens() {
+    let mut given = BTreeMap::<Reason, u64>::new();
+    for seed in 0..8 {
+        let mut books = Books::new(6);
+        books.engine.set_budgets(Budgets { established: 60, ..Budgets::default() });
+        run(&mut books, &traffic(seed, 1_500), 1_000);
+        assert!(!books.established.is_empty());
+        books.given.into_iter().for_each(|(reason, count)| *given.entry(reason).or_default() += count);
+    }
+    for reason in [Reason::EndEvicted, Reason::EndPressed, Reason::BudgetFull] {
+        assert!(given.contains_key(&reason), "{reason} is not among {given:?}");
     }
 }
 

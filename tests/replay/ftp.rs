@@ -484,7 +484,8 @@ fn more_control_sessions_than_can_be_followed_are_forwarded_and_counted() {
 #[test]
 fn a_full_session_table_leaves_the_expectation_open() {
     let policy = FILES.replace("service: ftp", "service: [ftp, tcp/80]");
-    let mut scene = Scene::new(&policy).sessions_max(2);
+    let budgets = Budgets { adaptive_timeouts: false, ..Budgets::default() };
+    let mut scene = Scene::new(&policy).sessions_max(2).budgets(budgets);
     let mut tcp = Tcp::new(at(LAN, 40_000), at(WAN, 21));
     tcp.opens(&mut scene, 1, "files");
     let mut web = Tcp::new(at(LAN, 40_001), at(WAN, 80));

@@ -10,6 +10,7 @@ mod expiry;
 mod fragments;
 mod ftp;
 mod grace;
+mod hijack;
 mod icmp_errors;
 mod link;
 mod malformed;
@@ -35,6 +36,7 @@ mod workers;
 use std::net::{IpAddr, SocketAddr};
 
 use sekisho_engine::reason::Reason;
+use sekisho_engine::session::room::Budgets;
 use sekisho_tests::frames;
 use sekisho_tests::scene::{LAN_OUT, Scene, Tcp};
 

@@ -67,7 +67,8 @@ fn until_the_other_end_speaks_it_is_half_open() {
 /// a session that somebody answers there is always room.
 #[test]
 fn a_flood_of_picked_up_sessions_makes_room_for_others() {
-    let mut scene = pickup().sessions_max(4);
+    let budgets = Budgets { adaptive_timeouts: false, ..Budgets::default() };
+    let mut scene = pickup().sessions_max(4).budgets(budgets);
     let mut flood: Vec<Tcp> = (0..4).map(|port| Tcp::new(at(LAN, 1000 + port), at(WAN, 443))).collect();
     for (number, one) in flood.iter_mut().enumerate() {
         scene.lan(one.client_says(b"x")).opens(number as u64 + 1, "lan-out");

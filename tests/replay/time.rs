@@ -23,6 +23,7 @@ fn job<'a>(lan: &'a [u8], wan: Option<&'a [u8]>) -> Job<'a> {
         deploys: Vec::new(),
         workers: NonZeroU8::MIN,
         sessions_max: 100,
+        budgets: Budgets::default(),
         started: None,
     }
 }

@@ -26,6 +26,9 @@ fn scenes() -> Vec<Scene> {
         protections(),
         deploys(),
         full(),
+        within_budget(),
+        pressed(),
+        hijacked(),
         expected(),
     ];
     scenes.extend(fragments::vocabulary());
@@ -210,6 +213,44 @@ fn full() -> Scene {
     scene.ends_with_it(1, Reason::EndEvicted);
     scene.wan(udp(at(WAN, 2), at(LAN, 2), b"")).follows(2);
     scene.lan(udp(at(LAN, 3), at(WAN, 2), b"")).drops(Reason::TableFull).by("lan-out");
+    scene
+}
+
+/// Both ends say over and over what neither believes.
+fn hijacked() -> Scene {
+    let mut scene = Scene::new(&format!("{LAN_OUT}protections: {{hijack: end}}\n"));
+    let mut web = web();
+    web.opens(&mut scene, 1, "lan-out");
+    for _ in 0..2 {
+        let unsent = Segment::new(ACK, web.next[1], web.next[0].wrapping_add(5));
+        scene.wan(web.from_server(&unsent)).drops(Reason::TcpOutOfWindow).of(1);
+    }
+    let unsent = Segment::new(ACK, web.next[1], web.next[0].wrapping_add(5));
+    scene.wan(web.from_server(&unsent)).drops(Reason::TcpHijacked).of(1);
+    scene.ends_with_it(1, Reason::EndHijacked);
+    scene.answers(Port::Lan, Reason::SendHijackReset).answers(Port::Wan, Reason::SendHijackReset);
+    scene
+}
+
+/// Established sessions hold half of the table, which is all that they may.
+fn within_budget() -> Scene {
+    let mut scene = lan_out().sessions_max(2).budgets(Budgets { established: 50, ..Budgets::default() });
+    scene.lan(udp(at(LAN, 1), at(WAN, 2), b"")).opens(1, "lan-out");
+    scene.wan(udp(at(WAN, 2), at(LAN, 1), b"")).follows(1);
+    scene.lan(udp(at(LAN, 2), at(WAN, 2), b"")).drops(Reason::BudgetFull).by("lan-out");
+    scene
+}
+
+/// The second session begins in a table that is half full, the third in one of 80 %.
+fn pressed() -> Scene {
+    let mut scene = lan_out().sessions_max(5);
+    for number in 1..=5u16 {
+        scene.lan(udp(at(LAN, number), at(WAN, 2), b"")).opens(number.into(), "lan-out");
+    }
+    // The policy has 30 s; at 60 % that is halved, at 80 % once more.
+    scene.ends(5, Reason::EndPressed, 7_501);
+    scene.ends(4, Reason::EndPressed, 15_001);
+    tick(&mut scene, 15_001);
     scene
 }
 

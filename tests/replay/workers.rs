@@ -18,6 +18,7 @@ fn replay(traffic: &Traffic, workers: u8) -> Output {
         deploys: traffic.deploys.clone(),
         workers: NonZeroU8::new(workers).unwrap(),
         sessions_max: 4096,
+        budgets: sekisho_engine::session::room::Budgets::default(),
         started: None,
     })
 }

@@ -36,11 +36,21 @@ pub struct Settings {
     pub workers: u8,
     /// Places in the session table.
     pub sessions_max: u32,
+    /// More lines of the appliance file.
+    pub more: String,
+    /// The program that starts it, with its arguments; none: it is started as it is.
+    pub under: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { policy: LAN_OUT.to_owned(), workers: 1, sessions_max: 10_000 }
+        Self {
+            policy: LAN_OUT.to_owned(),
+            workers: 1,
+            sessions_max: 10_000,
+            more: String::new(),
+            under: Vec::new(),
+        }
     }
 }
 
@@ -50,6 +60,7 @@ pub struct Appliance {
     process: Running,
     folder: tempfile::TempDir,
     metrics: String,
+    under: Vec<String>,
     /// Whether the drop still has to stop it.
     armed: bool,
 }
@@ -81,15 +92,22 @@ impl Appliance {
         let file = folder.path().join("appliance.yaml");
         std::fs::write(&file, appliance_file(devices, settings, folder.path(), &metrics))
             .expect("the file is written");
-        Self::run(folder, metrics)
+        Self::run(folder, metrics, settings.under.clone())
     }
 
     /// Starts `sekisho run` on the files that are already in `folder`.
-    fn run(folder: tempfile::TempDir, metrics: String) -> Self {
-        let mut command = program::command(&["run", "--appliance"]);
+    fn run(folder: tempfile::TempDir, metrics: String, under: Vec<String>) -> Self {
+        let mut command = match under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(program::sekisho()).args(["run", "--appliance"]);
+                command
+            }
+            None => program::command(&["run", "--appliance"]),
+        };
         command.arg(folder.path().join("appliance.yaml"));
         let process = Running::start(&command);
-        let mut appliance = Self { process, folder, metrics, armed: true };
+        let mut appliance = Self { process, folder, metrics, under, armed: true };
         let ready = wait::holds_within(Duration::from_secs(30), || {
             appliance.process.ended().is_some() || appliance.command(&["status"]).status.success()
         });
@@ -104,7 +122,7 @@ impl Appliance {
     pub fn kill_and_restart(mut self) -> Self {
         self.kill();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
-        Self::run(folder, self.metrics.clone())
+        Self::run(folder, self.metrics.clone(), self.under.clone())
     }
 
     /// Kills it as the kernel would.
@@ -246,6 +264,12 @@ impl Appliance {
         self.json(&[&["sessions"], filter].concat())["sessions"].as_array().expect("a list").clone()
     }
 
+    /// The folder of its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its resident memory.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
@@ -289,7 +313,8 @@ socket: {folder}/sekisho.sock
 metrics: {metrics}
 logs: {{file: {folder}/flows.jsonl}}
 poll: adaptive
-",
+{more}",
+        more = settings.more,
         lan = devices[0],
         wan = devices[1],
         workers = settings.workers,

@@ -12,6 +12,7 @@ use std::path::Path;
 use sekisho_engine::policy::Ruleset;
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
+use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Duration;
 use sekisho_replay::capture::Frame;
 use sekisho_replay::{Capture, Deploy, Job, Outputs, Summary, pcap};
@@ -42,6 +43,7 @@ pub struct Scene {
     deploys: Vec<Deploy>,
     lines: Vec<Line>,
     sessions_max: u32,
+    budgets: Budgets,
     started: Option<Duration>,
 }
 
@@ -91,6 +93,7 @@ impl Scene {
             deploys: Vec::new(),
             lines: Vec::new(),
             sessions_max: 1000,
+            budgets: Budgets::default(),
             started: None,
         }
     }
@@ -99,6 +102,13 @@ impl Scene {
     #[must_use]
     pub fn sessions_max(mut self, sessions_max: u32) -> Self {
         self.sessions_max = sessions_max;
+        self
+    }
+
+    /// With these budgets of the classes of sessions.
+    #[must_use]
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.budgets = budgets;
         self
     }
 
@@ -260,6 +270,7 @@ impl Scene {
             deploys: self.deploys.clone(),
             workers: NonZeroU8::new(workers).unwrap(),
             sessions_max: self.sessions_max,
+            budgets: self.budgets,
             started: self.started,
         };
         play(job)

@@ -618,6 +618,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// The request is wrong (400).
     BadRequest,
+    /// Whoever asks may not (403): the message says who may.
+    Forbidden,
     /// There is no such path (404).
     NotFound,
     /// The path is there, and the method is not of it (405).
@@ -635,6 +637,7 @@ impl FaultKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,

@@ -24,6 +24,8 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(300);
 /// Until an appliance that lives takes a connection.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// And tries again after this where the socket's queue is full.
+const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +102,7 @@ impl Client {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let sender = runtime.block_on(async {
-            let connecting = tokio::time::timeout(CONNECT_WAIT_MAX, UnixStream::connect(socket));
+            let connecting = tokio::time::timeout(CONNECT_WAIT_MAX, connect(socket));
             let Ok(stream) = connecting.await else {
                 return Err(ClientError::Silent { socket: socket.to_owned() });
             };
@@ -182,6 +184,18 @@ impl Client {
             return serde_json::from_slice(&body).map_err(strange);
         }
         Err(ClientError::Refused(serde_json::from_slice(&body).map_err(strange)?))
+    }
+}
+
+/// Connects; where too many wait already it is tried again.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(CONNECT_AGAIN).await;
+            }
+            connected => return connected,
+        }
     }
 }
 

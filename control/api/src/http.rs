@@ -53,6 +53,12 @@ pub fn methods_text(path: &str) -> String {
     methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a request by this method may change something, or makes the appliance read files: whoever may only ask may
+/// not send it.
+pub fn is_for_admins(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
 impl Request {
     /// The request as it travels.
     pub fn encode(&self) -> Encoded {
@@ -171,6 +177,20 @@ fn bad(message: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_asks_travels_by_get() {
+        let deploy = || Deploy { name: "p".into(), text: String::new(), directory: None };
+        let changes = [
+            Request::Deploy(deploy()),
+            Request::DryRun(deploy()),
+            Request::EndSessions(SessionFilter::default()),
+        ];
+        assert!(changes.iter().all(|request| is_for_admins(&request.encode().method)));
+        let asks = [Request::Status, Request::Counters, Request::CountSessions(SessionFilter::default())];
+        assert!(!asks.iter().any(|request| is_for_admins(&request.encode().method)));
+    }
+
     use crate::{Deploy, DropFilter, ExpectationFilter, Explain, SessionFilter};
 
     fn decode(encoded: &Encoded) -> Decoded {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostics, Report, quoted};
+use crate::diagnostic::{Diagnostics, Place, Report, quoted};
 use crate::keys::appliance::{APPLIANCE, METRICS, SOCKET, metrics};
 use crate::load::read_text;
 use crate::shape::Shape;
@@ -30,10 +30,16 @@ pub struct Appliance {
     pub hugepages: Hugepages,
     /// Sessions that the table holds, all workers together.
     pub sessions_capacity: u32,
+    /// What each class of sessions may hold of it.
+    pub budgets: SessionBudgets,
     /// The policy file.
     pub policy: PathBuf,
     /// The Unix socket by which the appliance is spoken to.
     pub socket: PathBuf,
+    /// The group of the system whose members may ask, and change nothing.
+    pub read_group: Option<Group>,
+    /// The group of the system whose members may change things.
+    pub admin_group: Option<Group>,
     /// Where Prometheus finds the metrics, port 0 for any; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
     /// The file that gets the flow log; `None`: no flow log.
@@ -44,6 +50,28 @@ pub struct Appliance {
     pub poll: Poll,
     /// Whether a port is taken down while the link of the other is down.
     pub link_state_propagation: bool,
+}
+
+/// What each class of sessions may hold, in percent of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionBudgets {
+    /// Handshakes that are not done, when room is short: 1 to 99.
+    pub half_open: u8,
+    /// Packets that nobody answered, when room is short: 1 to 99, both together 100 at the most.
+    pub one_way: u8,
+    /// All others, before no session begins any more: 1 to 100.
+    pub established: u8,
+    /// Whether the timeouts of the former shorten while the table fills.
+    pub adaptive_timeouts: bool,
+}
+
+/// A group of the system, and where the file names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// One port.
@@ -98,6 +126,7 @@ pub fn load_str(name: &str, text: &str, directory: &Path) -> Result<Appliance, D
     Shape::Object(&APPLIANCE).check(&root, "the appliance file", &mut report);
     check_devices(&root, &mut report);
     check_cores(&root, &mut report);
+    check_budgets(&root, &mut report);
     refuse_unbuilt(&root, &mut report);
     let appliance = decode(&root, name, directory);
     let (errors, _) = report.into_parts();
@@ -122,6 +151,10 @@ fn decode(root: &Node, name: &str, directory: &Path) -> Option<Appliance> {
     };
     let hugepages = root.get("memory").and_then(|node| node.get("hugepages")).and_then(Node::text);
     let capacity = root.get("sessions").and_then(|node| node.get("capacity")).and_then(Node::integer);
+    let group = |key: &str| {
+        let node = root.get("access")?.get(key)?;
+        Some(Group { name: node.text()?.to_owned(), place: node.place })
+    };
     let log_file = root.get("logs").and_then(|node| node.get("file")).and_then(Node::text);
     Some(Appliance {
         file: name.to_owned(),
@@ -129,6 +162,9 @@ fn decode(root: &Node, name: &str, directory: &Path) -> Option<Appliance> {
         wan: port(ports.get("wan")?)?,
         workers,
         hugepages: hugepages.and_then(Hugepages::find).unwrap_or_default(),
+        budgets: budgets(&root)?,
+        read_group: group("read_group"),
+        admin_group: group("admin_group"),
         sessions_capacity: capacity.map_or(Some(1_000_000), |capacity| u32::try_from(capacity).ok())?,
         policy: directory.join(text("policy")?),
         socket: directory.join(text("socket").unwrap_or(SOCKET)),
@@ -180,6 +216,39 @@ fn check_cores(root: &Node, report: &mut Report) {
     }
 }
 
+/// The budgets; of two classes of which only one has its own the other has the rest.
+fn budgets(root: &Node) -> Option<SessionBudgets> {
+    let sessions = root.get("sessions");
+    let percent = |key: &str| {
+        let written = sessions.and_then(|node| node.get(key)).and_then(Node::integer);
+        written.map(u8::try_from).transpose().ok()
+    };
+    let (half_open, one_way) = match (percent("half_open")?, percent("one_way")?) {
+        (None, None) => (50, 50),
+        (Some(half_open), None) => (half_open, 100_u8.saturating_sub(half_open)),
+        (None, Some(one_way)) => (100_u8.saturating_sub(one_way), one_way),
+        (Some(half_open), Some(one_way)) => (half_open, one_way),
+    };
+    let adaptive = sessions.and_then(|node| node.get("adaptive_timeouts")).and_then(Node::flag);
+    Some(SessionBudgets {
+        half_open,
+        one_way,
+        established: percent("established")?.unwrap_or(100),
+        adaptive_timeouts: adaptive.unwrap_or(true),
+    })
+}
+
+fn check_budgets(root: &Node, report: &mut Report) {
+    let percent =
+        |key: &str| Some((root.get("sessions")?.get(key)?.place, root.get("sessions")?.get(key)?.integer()?));
+    if let (Some((_, half_open)), Some((place, one_way))) = (percent("half_open"), percent("one_way"))
+        && half_open + one_way > 100
+    {
+        let message = format!("half_open: {half_open} and one_way: {one_way} are more than all of the table");
+        report.error(place, message, "let them be 100 together at the most, or leave one of them out");
+    }
+}
+
 /// Sinks of logs that the language has and nothing writes to yet.
 fn refuse_unbuilt(root: &Node, report: &mut Report) {
     for key in ["syslog", "ipfix"] {
@@ -213,6 +282,37 @@ mod tests {
         assert_eq!(appliance.metrics, Some("127.0.0.1:9469".parse().unwrap()));
         assert_eq!((appliance.poll, appliance.hugepages), (Poll::Busy, Hugepages::Auto));
         assert!(appliance.lan.promiscuous && appliance.log_file.is_none() && appliance.eal.is_empty());
+        assert_eq!((appliance.read_group, appliance.admin_group), (None, None));
+        let half = SessionBudgets { half_open: 50, one_way: 50, established: 100, adaptive_timeouts: true };
+        assert_eq!(appliance.budgets, half);
+    }
+
+    #[test]
+    fn of_two_budgets_the_one_left_out_is_the_rest() {
+        let of = |sessions: &str| read(&format!("{SMALL}sessions: {sessions}\n")).map(|read| read.budgets);
+        let percents =
+            |sessions: &str| of(sessions).map(|of| (of.half_open, of.one_way, of.established)).unwrap();
+        assert_eq!(percents("{half_open: 30}"), (30, 70, 100));
+        assert_eq!(percents("{one_way: 99, established: 90}"), (1, 99, 90));
+        assert_eq!(percents("{half_open: 10, one_way: 20}"), (10, 20, 100));
+        assert!(!of("{adaptive_timeouts: false}").unwrap().adaptive_timeouts);
+        let told = of("{half_open: 60, one_way: 50}").unwrap_err();
+        assert!(told.contains("a.yaml:4:36: half_open: 60 and one_way: 50 are more than all"), "{told}");
+        for wrong in ["{half_open: 0}", "{one_way: 100}", "{established: 101}", "{half_open: 1.5}"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn groups_are_named_with_their_place() {
+        let appliance =
+            read(&format!("{SMALL}access: {{read_group: monitor, admin_group: net-ops}}\n")).unwrap();
+        assert_eq!(appliance.read_group.map(|group| group.name).as_deref(), Some("monitor"));
+        let admin = appliance.admin_group.unwrap();
+        assert_eq!((admin.name.as_str(), admin.place.line), ("net-ops", 4));
+        let told = read(&format!("{SMALL}access: {{read_group: \"a b\"}}\n")).unwrap_err();
+        assert!(told.contains("is no name of a group"), "{told}");
+        assert!(read(&format!("{SMALL}access: {{}}\n")).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 pub use sekisho_engine::policy::Helper;
 use sekisho_engine::policy::{
-    Action, FragmentMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode, TcpWindowMode,
+    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode,
+    TcpWindowMode,
 };
 use sekisho_engine::port::Port;
 use serde::Serialize;
@@ -62,6 +63,11 @@ impl Word for MidstreamMode {
 
 impl Word for FragmentMode {
     const WORDS: &'static [(&'static str, Self)] = &[("reassemble", Self::Reassemble), ("drop", Self::Drop)];
+}
+
+impl Word for HijackMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("log", Self::Log), ("end", Self::End)];
 }
 
 impl Word for SpoofingMode {

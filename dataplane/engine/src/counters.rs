@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::helper::{Helper, HelperCounts};
 use crate::one_sided::Evidence;
 use crate::port::Port;
+use crate::protect::hijack::HijackSign;
 use crate::reason::Reason;
 use crate::session::{State, TimeoutKey};
 
@@ -88,6 +89,10 @@ pub struct Counters {
     reasons: [Count; Reason::COUNT],
     /// Live sessions by protocol and state.
     sessions: [[Count; State::COUNT]; ProtocolClass::ALL.len()],
+    /// Live sessions whose handshake is not done, or was refused, when it was counted last.
+    pub half_open: Count,
+    /// Live sessions of which only one side has spoken, when they were counted last.
+    pub one_way: Count,
     /// Sessions opened since the start.
     pub opened: Count,
     /// What helpers did, by their number.
@@ -96,6 +101,8 @@ pub struct Counters {
     pub suspicious: [Count; Port::ALL.len()],
     /// What gives away that only one direction of TCP comes through here, in the order of [`Evidence::ALL`].
     pub one_sided: [Count; Evidence::COUNT],
+    /// What gave away that a session was hijacked, in the order of [`HijackSign::ALL`].
+    pub hijack: [Count; HijackSign::COUNT],
     /// Datagrams of which not all fragments have come, those of which nothing passes among them.
     pub datagrams: Count,
     /// Fragments that are held until their datagram is whole.
@@ -109,10 +116,13 @@ impl Default for Counters {
         Self {
             reasons: core::array::from_fn(|_| Count::default()),
             sessions: core::array::from_fn(|_| core::array::from_fn(|_| Count::default())),
+            half_open: Count::default(),
+            one_way: Count::default(),
             opened: Count::default(),
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
             one_sided: core::array::from_fn(|_| Count::default()),
+            hijack: core::array::from_fn(|_| Count::default()),
             datagrams: Count::default(),
             fragments_held: Count::default(),
             fragment_bytes: Count::default(),

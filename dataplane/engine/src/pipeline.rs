@@ -19,11 +19,13 @@ use crate::one_sided::OneSided;
 use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol};
 use crate::policy::{Action, OnDeploy, Policy, Query, SpoofingMode, TcpWindowMode};
 use crate::port::Port;
+use crate::protect::hijack::Suspects;
 use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::session::pairs::{self, Pairs};
 use crate::session::paths::Paths;
+use crate::session::room::{Budgets, Pressure};
 use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
@@ -126,6 +128,9 @@ pub struct Engine {
     pub(crate) fragments: Fragments,
     pub(crate) counters: Arc<Counters>,
     pub(crate) one_sided: OneSided,
+    pub(crate) suspects: Suspects,
+    pub(crate) budgets: Budgets,
+    pub(crate) pressure: Pressure,
     pub(crate) notices: Notices,
     /// When the appliance started; `None`: long ago.
     started: Option<Instant>,
@@ -156,6 +161,9 @@ impl Engine {
             fragments: Fragments::new(config.secret),
             counters: Arc::new(Counters::default()),
             one_sided: OneSided::new(config.secret),
+            suspects: Suspects::new(),
+            budgets: Budgets::default(),
+            pressure: Pressure::default(),
             notices: Notices::default(),
             started: None,
             grace_until: Instant::ZERO,
@@ -250,7 +258,10 @@ impl Engine {
     #[inline(never)]
     fn tell_of_drop(&mut self, now: Instant, port: Port, facts: &Facts, verdict: Verdict, out: &mut Outbox) {
         self.notice_packet(now, port, facts, verdict.reason);
-        let log = self.running.policy.logs_drops(verdict.rule);
+        let policy = &self.running.policy;
+        // Whoever logs the sessions of a rule wants to know which of them were refused.
+        let is_refused = matches!(verdict.reason, Reason::TableFull | Reason::BudgetFull);
+        let log = policy.logs_drops(verdict.rule) || is_refused && policy.logs_sessions(verdict.rule);
         let packet = self.record(now, port, facts, verdict);
         out.event(Event::Drop { packet, log });
     }
@@ -447,11 +458,19 @@ impl Engine {
             let segment = tcp::Segment::of(facts, head);
             let (hot, _) = self.table.both(slot);
             let (mode, opener) = (hot.tcp_window(), hot.from().index());
+            let sign = tcp::sign_of(&hot.peers, port.index(), &facts.tcp);
             let mut outcome = tcp::track(&mut hot.peers, port.index(), opener, &segment, mode);
             if outcome == tcp::Outcome::Drop(Reason::TcpOutOfWindow) && now < self.grace_until {
                 // What is refused has changed nothing.
                 outcome = tcp::track(&mut hot.peers, port.index(), opener, &segment, TcpWindowMode::Log);
             }
+            if let Some(sign) = sign
+                && (sign == tcp::Sign::Unsent || outcome == tcp::Outcome::Accept)
+                && let Some(verdict) = self.suspect_hijack(arrival, slot, sign, out)
+            {
+                return verdict;
+            }
+            let hot = self.table.hot(slot);
             match outcome {
                 tcp::Outcome::Accept => Some(tcp::state_of(&hot.peers)),
                 tcp::Outcome::Suspect => {
@@ -527,12 +546,15 @@ impl Engine {
             return;
         }
         let (was, protocol) = (hot.state, hot.protocol());
+        let timeouts = self.running.policy.timeouts(hot.timeouts());
+        let was_ms = hot.timeout_ms(timeouts);
+        hot.set_pressure(self.pressure);
         self.table.set_state(slot, state);
+        let is_sooner = self.table.hot(slot).timeout_ms(timeouts) < was_ms;
         let class = ProtocolClass::of(protocol);
         self.counters.sessions(class, was).sub(1);
         self.counters.sessions(class, state).add(1);
-        let timeouts = self.running.policy.timeouts(self.table.hot(slot).timeouts());
-        if state.timeout_ms(protocol, timeouts) < was.timeout_ms(protocol, timeouts) {
+        if is_sooner {
             // The timer is filed for later than the new state allows. A longer timeout is found out when it fires.
             self.wheel.remove(&mut self.table.timers(), slot);
             self.file(now, slot);

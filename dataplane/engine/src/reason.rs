@@ -132,6 +132,7 @@ reasons! {
     TcpState, Drop, "tcp-state", "A TCP packet that does not fit the state of its session.";
     TcpHandshake, Drop, "tcp-handshake", "Data or an acknowledgement before the handshake got that far.";
     TcpOutOfWindow, Drop, "tcp-out-of-window", "A TCP packet outside the windows of its session.";
+    TcpHijacked, Drop, "tcp-hijacked", "A TCP packet that gave its session away as hijacked, and `protections.hijack: end` ended that; with `log` this stands in the log alone.";
     TcpClosed, Drop, "tcp-closed", "A TCP packet other than a new SYN after the session was closed or reset.";
     SctpNoSession, Drop, "sctp-no-session", "An SCTP packet other than an INIT that belongs to no association.";
     SctpState, Drop, "sctp-state", "An SCTP packet that does not fit the state of its association.";
@@ -143,7 +144,8 @@ reasons! {
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
 
     // Dropped: limits of the appliance.
-    TableFull, Drop, "session-table-full", "The session table is full, and no half-open session could be evicted for the newcomer.";
+    TableFull, Drop, "session-table-full", "The session table is full, and no session that is not established could be evicted for the newcomer.";
+    BudgetFull, Drop, "session-budget-full", "Established sessions hold all that they may (`sessions.established` in the appliance file): no session begins, so that handshakes under way get done.";
     PairsFull, Drop, "pairs-full", "An ESP, AH or PPTP packet, and no room to remember which numbers belong together for one more pair of hosts.";
     HandoffFull, Drop, "handoff-full", "The ring to the worker that owns the session was full.";
     TransmitFull, Drop, "transmit-full", "The transmit queue of the port was full.";
@@ -158,7 +160,9 @@ reasons! {
     EndShutDown, End, "sctp-shutdown", "Both ends shut the SCTP association down, or one of them did and the other fell silent.";
     EndAborted, End, "sctp-abort", "An ABORT with the right verification tag ended the SCTP association.";
     EndReopened, End, "reopened", "A new SYN or INIT took its five-tuple after it was closed.";
-    EndEvicted, End, "evicted-half-open", "It was half-open, or refused by a reset, and made room in a full table.";
+    EndEvicted, End, "evicted-half-open", "It was half-open, or refused by a reset, or nobody had answered its packets, and it made room in a full table.";
+    EndPressed, End, "adaptive-timeout", "It was half-open, or nobody had answered its packets, and it idled for longer than its timeout as shortened because the table was filling.";
+    EndHijacked, End, "hijack-ended", "Its ends had lost count of each other, as when somebody speaks in the name of one (`protections.hijack: end`).";
     EndPolicy, End, "policy-ended", "A deployed policy does not allow it any more (`rematch`).";
     EndOperator, End, "operator-ended", "An operator ended it.";
     EndShutdown, End, "shutdown", "The appliance stopped.";
@@ -167,6 +171,7 @@ reasons! {
     SendReset, Send, "reject-tcp-reset", "A TCP reset that tells the sender of a rejected packet.";
     SendUnreachable, Send, "reject-icmp-prohibited", "ICMP 3/13 or ICMPv6 1/1, administratively prohibited, to the sender of a rejected packet.";
     SendExpiryReset, Send, "expiry-reset", "A TCP reset that tells an end that its idle session was cut (`on_expiry: reset`, or `probe` without an answer).";
+    SendHijackReset, Send, "hijack-reset", "A TCP reset that tells an end that its session was hijacked and is over (`protections.hijack: end`).";
     SendProbe, Send, "expiry-probe", "A TCP keepalive that asks an end of an idle session whether it lives (`on_expiry: probe`).";
 }
 

@@ -120,7 +120,7 @@ impl Engine {
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
         let key = self.table.key(slot);
         let since = |stamped: u32| Duration::from_millis(u64::from(elapsed_ms(now, stamped)));
-        let timeout_ms = hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot));
+        let timeout_ms = hot.timeout_ms(self.timeouts_of(slot));
         SessionView {
             id: self.table.id(slot),
             from: hot.from(),
@@ -172,6 +172,7 @@ impl Engine {
                 | Reason::EndUnanswered
                 | Reason::EndHandshake
                 | Reason::EndEvicted
+                | Reason::EndPressed
                 | Reason::EndOperator
                 | Reason::EndPolicy
         );
@@ -191,7 +192,7 @@ impl Engine {
             from: hot.from(),
             ended_ms: stamp(now),
             idle_ms: elapsed_ms(now, hot.last_seen_ms),
-            timeout_ms: hot.state.timeout_ms(hot.protocol(), self.timeouts_of(slot)),
+            timeout_ms: hot.timeout_ms(self.timeouts_of(slot)),
             rule: cold.rule,
             state: hot.state,
             reason,
@@ -216,7 +217,7 @@ impl Engine {
     fn deadline_ms(&self, now: Instant, slot: u32) -> u64 {
         let hot = self.table.hot(slot);
         let timeouts = self.timeouts_of(slot);
-        let timeout_ms = hot.state.timeout_ms(hot.protocol(), timeouts);
+        let timeout_ms = hot.timeout_ms(timeouts);
         let idle_ms = elapsed_ms(now, hot.last_seen_ms);
         let last_seen_ms = if hot.last_seen_ms == stamp(now) {
             now.as_millis_up()

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::num::NonZeroU8;
 
-use sekisho_engine::Evidence;
 use sekisho_engine::helper::{Helper, HelperCounts, Refusal, Stop};
 use sekisho_engine::policy::Ruleset;
 use sekisho_engine::reason::{Kind, Reason};
+use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::{Duration, Instant};
+use sekisho_engine::{Evidence, HijackSign};
 use thiserror::Error;
 
 use crate::capture::{Capture, CaptureError};
@@ -53,6 +54,8 @@ pub struct Job<'a> {
     pub workers: NonZeroU8,
     /// How many sessions each engine can hold.
     pub sessions_max: u32,
+    /// What each class of sessions may hold when room is short.
+    pub budgets: Budgets,
     /// How long before the first frame the appliance started (`inspection.grace`); `None`: long ago.
     pub started: Option<Duration>,
 }
@@ -85,6 +88,7 @@ pub fn run(job: Job<'_>, outputs: Outputs<'_>) -> Result<Summary, Error> {
         summary: Summary::default(),
         held: HashMap::new(),
     };
+    replay.simulation.set_budgets(job.budgets);
     let mut deploys = deploys.into_iter().peekable();
     let mut merged = Merged::new(job.captures);
     let outcome = loop {
@@ -231,14 +235,17 @@ impl Replay<'_> {
         summary.suspicious = simulation.suspicious();
         let one_sided = Evidence::ALL.map(|evidence| (evidence.name(), simulation.one_sided(evidence)));
         summary.one_sided = one_sided.into_iter().filter(|(_, count)| *count > 0).collect();
+        let hijack = HijackSign::ALL.map(|sign| (sign.name(), simulation.hijack(sign)));
+        summary.hijack = hijack.into_iter().filter(|(_, count)| *count > 0).collect();
         summary.sessions_begun = simulation.sessions_begun();
         summary.sessions_live = simulation.sessions_live();
         summary.rules = simulation.hits().into_iter().map(|(rule, hits)| RuleHits { rule, hits }).collect();
         summary.rules.sort_by(|a, b| a.rule.cmp(&b.rule));
         summary.helpers = helpers(&simulation);
         summary.went_back = went_back;
-        summary.table_was_full =
-            [Reason::TableFull, Reason::EndEvicted].iter().any(|reason| simulation.count(*reason) > 0);
+        summary.table_was_full = [Reason::TableFull, Reason::BudgetFull, Reason::EndEvicted]
+            .iter()
+            .any(|reason| simulation.count(*reason) > 0);
         debug_assert_eq!(
             summary.frames,
             Reason::ALL

@@ -22,9 +22,10 @@ use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
+use sekisho_engine::session::room::{Budgets, Pressure};
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{
-    Config, Engine, Event, Evidence, Glance, Outbox, OwnFrame, Prospect, Running, Verdict, steer,
+    Config, Engine, Event, Evidence, Glance, HijackSign, Outbox, OwnFrame, Prospect, Running, Verdict, steer,
 };
 
 mod fragments;
@@ -86,6 +87,10 @@ pub enum Happening {
 pub struct Simulation {
     engines: Vec<Engine>,
     expectations: Arc<Expectations>,
+    /// Sessions that each engine can hold, and by which all of them together are measured: how full the table is does not
+    /// depend on the number of engines.
+    sessions_max: u32,
+    pressure: Pressure,
     now: Instant,
     policy: Arc<Policy>,
     names: RuleNames,
@@ -121,6 +126,8 @@ impl Simulation {
         Self {
             engines: (0..workers.get()).map(engine).collect(),
             expectations: Arc::clone(&expectations),
+            sessions_max,
+            pressure: Pressure::default(),
             now: START,
             policy,
             names,
@@ -189,6 +196,11 @@ impl Simulation {
         self.engines.iter().map(|engine| engine.counters().one_sided[evidence as usize].get()).sum()
     }
 
+    /// How often this gave away that a session was hijacked.
+    pub fn hijack(&self, sign: HijackSign) -> u64 {
+        self.engines.iter().map(|engine| engine.counters().hijack[sign as usize].get()).sum()
+    }
+
     /// Expectations of a helper whose connection did not come in time.
     pub fn expired(&self, helper: Helper) -> u64 {
         let counters: Vec<_> = self.engines.iter().map(Engine::counters).collect();
@@ -217,6 +229,7 @@ impl Simulation {
             return false;
         };
         self.now = self.now.max(moment);
+        self.reckon_pressure();
         let mut fired: Vec<Vec<Happening>> = Vec::new();
         for at in 0..self.engines.len() {
             loop {
@@ -254,6 +267,19 @@ impl Simulation {
         prospects
     }
 
+    /// Tells the engines how full their tables are together.
+    fn reckon_pressure(&mut self) {
+        let pressure = Pressure::of(self.sessions_live(), self.sessions_max.into());
+        if core::mem::replace(&mut self.pressure, pressure) != pressure {
+            self.engines.iter_mut().for_each(|engine| engine.set_pressure(pressure));
+        }
+    }
+
+    /// Says what each class of sessions may hold in the table of each engine.
+    pub fn set_budgets(&mut self, budgets: Budgets) {
+        self.engines.iter_mut().for_each(|engine| engine.set_budgets(budgets));
+    }
+
     /// Puts the policy of `ruleset` in force on all engines at once.
     pub fn deploy(&mut self, ruleset: Ruleset) {
         let mut hits = core::mem::take(&mut self.hits);
@@ -270,6 +296,7 @@ impl Simulation {
     /// Has the engine that owns it inspect a frame that arrives now on `port`: `bytes` of it, `wire_len` on the wire.
     /// `None` if it is held: what becomes of `frame`, its number, is told among what happens, now or later.
     pub fn inspect(&mut self, frame: u64, port: Port, bytes: &[u8], wire_len: usize) -> Option<Decision> {
+        self.reckon_pressure();
         if self.is_glancing
             && let Some(verdict) = self.inspect_plain(port, bytes, wire_len)
         {

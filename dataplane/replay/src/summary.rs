@@ -51,6 +51,8 @@ pub struct Summary {
     /// What gave away that only one direction of TCP is in the captures (asymmetric routing), by its kind; kinds that
     /// were never seen are left out.
     pub one_sided: BTreeMap<&'static str, u64>,
+    /// What gave away that sessions were hijacked, by its kind.
+    pub hijack: BTreeMap<&'static str, u64>,
     /// From the first frame to the last.
     pub duration_ns: u64,
     /// Sessions that began.

@@ -9,6 +9,7 @@ use sekisho_engine::fragment::Shelf;
 use sekisho_engine::packet::{self, DeviceChecksum};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
+use sekisho_engine::session::room::Pressure;
 use sekisho_engine::session::{SessionId, SessionView};
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{Engine, Glance, Outbox, Running, steer};
@@ -367,6 +368,7 @@ impl<Io: PacketIo> Worker<Io> {
                 let _ = self.shared.retired.push(unused);
             }
         }
+        self.engine.set_pressure(Pressure::of_level(self.switch.pressure.load(Relaxed)));
         self.engine.expire(now, EXPIRE_BUDGET, &mut self.outbox);
         self.empty_outbox();
         if self.request.is_none()

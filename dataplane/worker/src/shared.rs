@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
@@ -19,6 +19,9 @@ use crate::query::Question;
 pub struct Switch {
     /// Generation of the policy in force. Control: write, when every worker has it at hand; worker: read once a turn.
     pub generation: CachePadded<AtomicU32>,
+    /// How full the tables of all workers are together: a level of [`sekisho_engine::session::room::Pressure`].
+    /// Control: write; worker: read in housekeeping.
+    pub pressure: CachePadded<AtomicU16>,
     /// The appliance stops. Control: write; worker: read once a turn.
     pub stop: CachePadded<AtomicBool>,
 }

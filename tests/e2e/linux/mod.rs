@@ -8,6 +8,7 @@ mod talks;
 use std::num::NonZeroU8;
 
 use sekisho_engine::port::Port;
+use sekisho_engine::session::room::Budgets;
 use sekisho_replay::{Capture, Job, pcap};
 use sekisho_tests::repo;
 use sekisho_tests::scene::{EPOCH_NS, LAN_OUT, play, ruleset};
@@ -136,6 +137,7 @@ fn through_sekisho(talk: &Talk) -> Vec<bool> {
         deploys: Vec::new(),
         workers: NonZeroU8::MIN,
         sessions_max: 100,
+        budgets: Budgets::default(),
         started: None,
     });
     let verdicts = output.lines.lines().filter(|line| line.starts_with(r#"{"index""#));

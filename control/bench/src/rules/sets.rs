@@ -12,8 +12,8 @@ use core::ops::RangeInclusive;
 use std::collections::HashSet;
 
 use sekisho_engine::policy::{
-    Action, AddressSet, AddressSetId, Inspection, LogLevel, Protections, Protocols, Query, Rule, Ruleset,
-    ServiceMatch, SpoofingMode, Timeouts, ZoneId,
+    Action, AddressSet, AddressSetId, HijackMode, Inspection, LogLevel, Protections, Protocols, Query, Rule,
+    Ruleset, ServiceMatch, SpoofingMode, Timeouts, ZoneId,
 };
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -419,6 +419,10 @@ pub fn ruleset(address_sets: Vec<AddressSet>, rules: Vec<Rule>) -> Ruleset {
         rules,
         timeouts: vec![Timeouts::default()],
         inspection: Inspection::default(),
-        protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+        protections: Protections {
+            spoofing: SpoofingMode::Off,
+            bogons: SpoofingMode::Off,
+            hijack: HijackMode::Off,
+        },
     }
 }

@@ -44,9 +44,20 @@ pub(crate) static APPLIANCE: Object = Object {
             "How many worker threads there are, or the list of their cores.",
         ),
         optional("memory", Shape::Object(&MEMORY), "{hugepages: auto}", "Where packets and sessions lie."),
-        optional("sessions", Shape::Object(&SESSIONS), "{capacity: 1000000}", "The session table."),
+        optional(
+            "sessions",
+            Shape::Object(&SESSIONS),
+            "{capacity: 1000000}",
+            "The session table, and what of it each class of sessions may hold.",
+        ),
         required("policy", PATH, "The policy file; its path is relative to this file."),
         optional("socket", PATH, SOCKET, "The Unix socket by which the appliance is spoken to."),
+        optional(
+            "access",
+            Shape::Object(&ACCESS),
+            "root, and the user that the appliance runs as",
+            "Who else may speak to the appliance over its socket.",
+        ),
         optional(
             "metrics",
             Shape::Choice(&[Shape::Text(&Text {
@@ -158,13 +169,64 @@ static MEMORY: Object = Object {
 static SESSIONS: Object = Object {
     what: "sessions",
     nonempty: true,
-    fields: &[optional(
-        "capacity",
-        Shape::Integer { min: CAPACITY_MIN, max: CAPACITY_MAX },
-        "1000000",
-        "Sessions that the table holds, all workers together; its memory is taken at start.",
-    )],
+    fields: &[
+        optional(
+            "capacity",
+            Shape::Integer { min: CAPACITY_MIN, max: CAPACITY_MAX },
+            "1000000",
+            "Sessions that the table holds, all workers together; its memory is taken at start.",
+        ),
+        optional(
+            "half_open",
+            Shape::Integer { min: 1, max: 99 },
+            "what `one_way` leaves, or 50",
+            "Percent of the table that handshakes which are not done may hold when room is short; what is free is lent.",
+        ),
+        optional(
+            "one_way",
+            Shape::Integer { min: 1, max: 99 },
+            "what `half_open` leaves, or 50",
+            "The same for packets that nobody answered.",
+        ),
+        optional(
+            "established",
+            Shape::Integer { min: 1, max: 100 },
+            "100",
+            "Percent of the table at which established sessions let no more begin, so that handshakes under way get done.",
+        ),
+        optional(
+            "adaptive_timeouts",
+            Shape::Flag,
+            "true",
+            "Whether timeouts of sessions that are not established, or are over, halve at 60, 80 and 95 percent of the table.",
+        ),
+    ],
 };
+
+static ACCESS: Object = Object {
+    what: "access",
+    nonempty: true,
+    fields: &[
+        optional(
+            "read_group",
+            GROUP,
+            "nobody",
+            "A group of the system whose members may ask, and change nothing.",
+        ),
+        optional(
+            "admin_group",
+            GROUP,
+            "nobody",
+            "A group of the system whose members may also deploy policies and end sessions.",
+        ),
+    ],
+};
+
+const GROUP: Shape = Shape::Text(&Text {
+    what: "the name of a group",
+    check: group,
+    pattern: r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$",
+});
 
 static LOGS: Object = Object {
     what: "logs",
@@ -216,6 +278,17 @@ fn device(text: &str) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+/// As useradd(8) takes it.
+fn group(text: &str) -> Result<(), Fault> {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_other = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if text.len() <= 32 && text.starts_with(is_first) && text.chars().all(is_other) {
+        return Ok(());
+    }
+    let message = format!("{} is no name of a group", quoted(text));
+    Err(Fault::new(message, "write one that `getent group` lists, such as sekisho"))
 }
 
 fn collector(text: &str) -> Result<(), Fault> {

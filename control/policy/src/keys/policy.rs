@@ -1,7 +1,8 @@
 //! The keys of the policy file.
 
 use sekisho_engine::policy::{
-    Action, FragmentMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode, TcpWindowMode, Timeouts,
+    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode,
+    TcpWindowMode, Timeouts,
 };
 use sekisho_engine::port::Port;
 
@@ -511,6 +512,12 @@ static PROTECTIONS: Object = Object {
             Shape::Words(names::<SpoofingMode>),
             "off",
             "Sources that nobody may have: unspecified, loopback, multicast, broadcast, class E, v4-mapped.",
+        ),
+        optional(
+            "hijack",
+            Shape::Words(names::<HijackMode>),
+            "off",
+            "TCP sessions whose ends lose count of each other as when somebody speaks in the name of one: logged, or ended.",
         ),
         optional(
             "syn_flood",

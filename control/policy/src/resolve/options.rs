@@ -33,6 +33,7 @@ pub(super) fn options(root: &Node, zones_have_networks: bool, report: &mut Repor
         protections: Protections {
             spoofing: word(protections, "spoofing").unwrap_or(spoofing),
             bogons: word(protections, "bogons").unwrap_or(SpoofingMode::Off),
+            hijack: word(protections, "hijack").unwrap_or_default(),
         },
         syn_flood: object(protections, "syn_flood")
             .map(|node| SynFlood { half_open: count(node, "half_open"), rate: count(node, "rate") }),

@@ -23,13 +23,13 @@ impl Remote {
     }
 }
 
-/// A wrong request or policy is wrong input; everything else is a failure.
+/// A wrong request or policy is wrong input; everything else is a failure, that it is refused among them.
 pub(crate) fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(fault) if fault.kind == FaultKind::PolicyWrong => {
             Failure::Input(policy_faults(&fault))
         }
-        ClientError::Refused(fault) if fault.kind != FaultKind::Failed => {
+        ClientError::Refused(fault) if !matches!(fault.kind, FaultKind::Failed | FaultKind::Forbidden) => {
             Failure::Input(format!("sekisho: {}", fault.message))
         }
         error => Failure::Failed(Error::from(error)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sekisho_engine::policy::Ruleset;
 use sekisho_engine::reason::Reason;
+use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Duration;
 use sekisho_replay::{Capture, Deploy, Error, Job, Outputs, Summary};
 
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         deploys: deploys(&args.deploys)?,
         workers: NonZeroU8::new(args.workers).unwrap_or(NonZeroU8::MIN),
         sessions_max: args.sessions_max,
+        budgets: Budgets::default(),
         started: args.started,
     };
     let last_planned = args.deploys.len();

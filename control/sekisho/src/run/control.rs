@@ -16,10 +16,12 @@ use sekisho_engine::helper::Helper;
 
 use crate::output::counted;
 use crate::run::asymmetric;
+use crate::run::bounds::DoorCounts;
 use crate::run::convert;
 use crate::run::drops::DropRing;
 use crate::run::dry_run;
 use crate::run::explain;
+use crate::run::fill::Alarm;
 use crate::run::fleet::Fleet;
 use crate::run::flow_log::FlowLog;
 use crate::run::helpers;
@@ -44,6 +46,11 @@ pub(crate) struct Control {
     pub(crate) drops: RefCell<DropRing>,
     /// Prefixes with much one-sided traffic, when they were counted last.
     pub(crate) asymmetric_prefixes: Cell<usize>,
+    /// Of the session tables, when control looked last.
+    pub(crate) alarm: Cell<Alarm>,
+    /// How often it rose.
+    pub(crate) alarms_raised: Cell<u64>,
+    pub(crate) doors: Doors,
     /// Expectations of each helper that expired, as they were told last: they follow from counts of several threads.
     pub(crate) expectations_expired: [Cell<u64>; Helper::ALL.len()],
     pub(crate) keys: Keys,
@@ -54,6 +61,13 @@ pub(crate) struct Control {
     clock: Clock,
     /// Where feed files are looked for unless a request says so.
     policy_directory: PathBuf,
+}
+
+/// What came over the socket, and to the address of the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    pub(crate) socket: DoorCounts,
+    pub(crate) metrics: DoorCounts,
 }
 
 /// What control is made of.
@@ -84,6 +98,9 @@ impl Control {
             log,
             drops: RefCell::new(DropRing::new(api::DROPS_MAX as usize)),
             asymmetric_prefixes: Cell::new(0),
+            alarm: Cell::default(),
+            alarms_raised: Cell::new(0),
+            doors: Doors::default(),
             expectations_expired: Default::default(),
             keys,
             generation,

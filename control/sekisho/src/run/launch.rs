@@ -16,9 +16,10 @@ use sekisho_engine::fragment::FRAMES_MAX;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
+use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Instant;
 use sekisho_engine::{Config, Engine, Running};
-use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings};
+use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings, SessionBudgets};
 use sekisho_policy::words::{Hugepages, Poll};
 use sekisho_worker::shared::{Handoff, Switch, WorkerShared};
 use sekisho_worker::{BURST_MAX, PollMode, Worker, WorkerConfig};
@@ -28,6 +29,7 @@ use crate::run::cores::Cores;
 use crate::run::dpdk_io::{Departure, DpdkIo, RELAY_FRAMES, Relay, Side};
 use crate::run::fleet::Fleet;
 use crate::run::ports::{ControlledPort, Ports};
+use crate::run::privileges;
 
 /// Frames that wait for the worker that owns their session.
 const HANDOFF_FRAMES: u16 = 1024;
@@ -261,6 +263,7 @@ impl Spawning<'_> {
                     secret,
                     report_all_sessions: false,
                 },
+                budgets: budgets(&self.appliance.budgets),
                 poll: match self.appliance.poll {
                     Poll::Busy => PollMode::Busy,
                     Poll::Adaptive => PollMode::Adaptive,
@@ -294,6 +297,12 @@ fn share(capacity: u32, workers: u16) -> u32 {
     if workers == 1 { even } else { even + even / 8 }
 }
 
+/// What the appliance file says of the classes of sessions, in the engine's terms.
+const fn budgets(settings: &SessionBudgets) -> Budgets {
+    let SessionBudgets { half_open, one_way, established, adaptive_timeouts } = *settings;
+    Budgets { half_open, one_way, established, adaptive_timeouts }
+}
+
 /// Random words from the kernel.
 fn secret() -> anyhow::Result<HashSecret> {
     let mut bytes = [0; 32];
@@ -316,6 +325,7 @@ struct Seed {
     eal: Eal,
     io: DpdkIo,
     engine: Config,
+    budgets: Budgets,
     poll: PollMode,
     running: Running,
     expectations: Arc<Expectations>,
@@ -346,9 +356,11 @@ impl Seed {
         let capacity = self.engine.capacity;
         let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
         engine.set_started(Instant::ZERO);
+        engine.set_budgets(self.budgets);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };
         let worker = Worker::new(config, self.io, engine, self.switch, Arc::clone(&shared), self.handoff);
+        privileges::settle();
         if born.send(Ok(shared)).is_ok() {
             // What is left in the queues is freed while the thread is still known to the environment.
             drop(worker.run());

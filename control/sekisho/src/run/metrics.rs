@@ -4,12 +4,12 @@
 //! rules of the policy in force (up to [`RULES_MAX`]) and the devices' own figures (up to [`FIGURES_MAX`] a port) are
 //! the longest.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,9 +21,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::run::bounds::{Places, Rate, count};
 use crate::run::control::Control;
 
 mod gather;
@@ -32,10 +32,20 @@ mod gather;
 const RULES_MAX: usize = 10_000;
 /// Figures of a device's own.
 const FIGURES_MAX: usize = 1_000;
-/// Scrapers at a time.
-const CONNECTIONS_MAX: usize = 16;
+/// Scrapers at a time; who only sits there is cut for a newcomer.
+const CONNECTIONS_MAX: usize = 64;
 /// A scraper sends its request within this time.
-const HEADER_WAIT_MAX: Duration = Duration::from_secs(10);
+const HEADER_WAIT_MAX: Duration = Duration::from_secs(5);
+/// And has its answer within this.
+const SCRAPE_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Bytes of a request.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Connections that are taken: more wait in the kernel.
+const ARRIVALS_PER_SECOND: u32 = 1_000;
+const ARRIVALS_BURST: u32 = 128;
+/// Pages that are made anew; whoever asks oftener gets the last one again.
+const PAGES_PER_SECOND: u32 = 10;
+const PAGES_BURST: u32 = 20;
 
 /// Whether a metric found its place on the page.
 type Done = prometheus::Result<()>;
@@ -87,6 +97,7 @@ metrics! {
     RULE_SPOKE_AGAIN = Counter "sekisho_rule_packets_after_cut_total" ["rule"] "Packets of sessions of a rule that had been cut before: if these are many, its timeout is too short.";
     ONE_SIDED = Counter "sekisho_one_sided_packets_total" ["evidence"] "What gave away that only one direction of TCP comes through (asymmetric routing), by its kind; `sekisho asymmetric` lists the prefixes.";
     ASYMMETRIC_PREFIXES = Gauge "sekisho_asymmetric_prefixes" [] "Prefixes with a hundred such packets or more.";
+    HIJACK = Counter "sekisho_hijack_signs_total" ["sign"] "What gave away that a TCP session was hijacked: acknowledgements of what was never sent, and ACK storms.";
     GRACE = Gauge "sekisho_grace_remaining_seconds" [] "Time for which sessions are still picked up in midstream because the appliance started lately (`inspection.grace`).";
     SESSIONS = Gauge "sekisho_sessions" ["protocol", "state"] "Live sessions.";
     SESSIONS_OPENED = Counter "sekisho_sessions_opened_total" [] "Sessions opened.";
@@ -100,6 +111,9 @@ metrics! {
     EXPECTATIONS_EXPIRED = Counter "sekisho_expectations_expired_total" ["helper"] "Announced connections that did not come in time.";
     EXPECTATIONS_WITHDRAWN = Counter "sekisho_expectations_withdrawn_total" ["helper"] "Announced connections that had not come when their control session ended.";
     EXPECTATIONS_REFUSED = Counter "sekisho_expectations_refused_total" ["helper", "cause"] "Announcements that opened nothing, by cause.";
+    TABLE_ALARM = Gauge "sekisho_session_table_alarm_ratio" [] "The highest mark that all tables together have passed and not left by 0.05: 0.6, 0.8 or 0.95; 0 where there is none.";
+    TABLE_ALARMS = Counter "sekisho_session_table_alarms_total" [] "How often that rose.";
+    TABLE_SESSIONS = Gauge "sekisho_session_table_sessions" ["class"] "Live sessions by the class that has a budget: half-open, one-way, established.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";
@@ -114,6 +128,8 @@ metrics! {
     HANDED_OVER = Counter "sekisho_worker_handed_over_packets_total" ["worker"] "Frames that a worker received and handed over to the owner of their session.";
     HANDED_IN = Counter "sekisho_worker_handed_in_packets_total" ["worker"] "Frames that a worker took from others.";
     EVENTS_LOST = Counter "sekisho_events_lost_total" ["worker"] "Starts and ends of sessions and drops that a worker could not report for want of room.";
+    CONNECTIONS = Counter "sekisho_management_connections_total" ["door", "outcome"] "Connections to the socket and to the address of the metrics: taken; refused, for they may nothing or were too many; cut, for they were too slow or the oldest of too many.";
+    FORBIDDEN = Counter "sekisho_management_requests_forbidden_total" [] "Requests over the socket that were refused because whoever sent them may not.";
     LOG_LINES = Counter "sekisho_flow_log_lines_total" [] "Lines of the flow log written.";
     LOG_LINES_LOST = Counter "sekisho_flow_log_lines_lost_total" [] "Lines of the flow log lost because the disk was slow, full or broken.";
     LINK_UP = Gauge "sekisho_link_up" ["port"] "1 if the port has a link, else 0.";
@@ -175,54 +191,94 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<StdListener> {
     })
 }
 
-/// Serves `GET /metrics` for as long as the task lives.
+/// Serves `GET /metrics` for as long as the task lives, a connection for each request.
 pub(crate) fn serve(listener: StdListener, control: Rc<Control>) -> io::Result<impl Future<Output = ()>> {
     let listener = TcpListener::from_std(listener)?;
+    let desk = Rc::new(Desk {
+        control,
+        arrivals: Rate::new(ARRIVALS_PER_SECOND, ARRIVALS_BURST),
+        pages: Rate::new(PAGES_PER_SECOND, PAGES_BURST),
+        last: RefCell::default(),
+        places: Places::new(CONNECTIONS_MAX),
+    });
     Ok(async move {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            desk.arrivals.take().await;
+            match listener.accept().await {
+                Ok((stream, _)) => Rc::clone(&desk).take(stream),
                 Err(error) => {
                     tracing::warn!("the address of the metrics cannot take a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
                 }
-            };
-            let control = Rc::clone(&control);
-            tokio::task::spawn_local(async move {
-                let service = service_fn(move |request| {
-                    let response = respond(&control, &request);
-                    async { Ok::<_, Infallible>(response) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_WAIT_MAX)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
-                    tracing::debug!("a scrape broke off: {error}");
-                }
-                drop(place);
-            });
+            }
         }
     })
 }
 
-fn respond(control: &Control, request: &hyper::Request<Incoming>) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => match text(control) {
-            Ok(text) => (StatusCode::OK, text),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        },
-        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let plain = HeaderValue::from_static(prometheus::TEXT_FORMAT);
-    response.headers_mut().insert(CONTENT_TYPE, plain);
-    response
+/// What stands between the address and the page.
+struct Desk {
+    control: Rc<Control>,
+    arrivals: Rate,
+    /// Pages that are made anew.
+    pages: Rate,
+    /// The last that was.
+    last: RefCell<Bytes>,
+    places: Places,
+}
+
+impl Desk {
+    /// Takes a connection, once there is a place for it.
+    fn take(self: Rc<Self>, stream: TcpStream) {
+        tokio::task::spawn_local(async move {
+            let counts = &self.control.doors.metrics;
+            let Some(seat) = self.places.seat().await else { return count(&counts.refused) };
+            count(&counts.taken);
+            let service = service_fn(|request| {
+                let response = self.respond(&request);
+                seat.end();
+                async { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_WAIT_MAX)
+                .max_buf_size(HEADER_BYTES_MAX)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            let served = tokio::time::timeout(SCRAPE_WAIT_MAX, connection);
+            tokio::select! {
+                ended = served => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) if !error.is_timeout() => tracing::debug!("a scrape broke off: {error}"),
+                    Ok(Err(_)) | Err(_) => count(&counts.cut),
+                },
+                () = seat.cut() => count(&counts.cut),
+            }
+        });
+    }
+
+    fn respond(&self, request: &hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, text) = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/metrics") => match self.page() {
+                Ok(text) => (StatusCode::OK, text),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n").into()),
+            },
+            (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"only GET\n")),
+            _ => (StatusCode::NOT_FOUND, Bytes::from_static(b"metrics are at /metrics\n")),
+        };
+        let mut response = Response::new(Full::new(text));
+        *response.status_mut() = status;
+        let plain = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+        response.headers_mut().insert(CONTENT_TYPE, plain);
+        response
+    }
+
+    /// The page as it is now, or as it was a moment ago for whoever asks too often.
+    fn page(&self) -> prometheus::Result<Bytes> {
+        if self.pages.try_take() || self.last.borrow().is_empty() {
+            *self.last.borrow_mut() = text(&self.control)?.into();
+        }
+        Ok(self.last.borrow().clone())
+    }
 }
 
 /// The page, as Prometheus reads it.

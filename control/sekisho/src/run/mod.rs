@@ -4,7 +4,9 @@
 //! that writes the flow log; and one for the time in which a policy is compiled. Workers and control meet in
 //! `sekisho_worker::shared` and nowhere else.
 
+mod access;
 mod asymmetric;
+mod bounds;
 mod control;
 mod convert;
 mod cores;
@@ -12,6 +14,7 @@ mod dpdk_io;
 mod drops;
 mod dry_run;
 mod explain;
+mod fill;
 mod fleet;
 mod flow_log;
 mod helpers;
@@ -21,6 +24,7 @@ mod metrics;
 mod names;
 mod policy;
 mod ports;
+mod privileges;
 mod record;
 mod server;
 mod sessions;
@@ -44,6 +48,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::counted;
+use crate::run::access::Access;
 use crate::run::control::{Control, Parts};
 use crate::run::cores::Cores;
 use crate::run::flow_log::{FlowLog, LogFile};
@@ -68,21 +73,26 @@ pub(crate) fn run(path: &Path) -> Outcome {
     let appliance = sekisho_policy::appliance::load(path).map_err(wrong)?;
     let keys = Keys::default();
     let ready = policy::prepare(&Source::File(appliance.policy.clone()), 1, &keys, None).map_err(wrong)?;
-    let mut socket = Socket::bind(&appliance.socket).map_err(anyhow::Error::from)?;
+    let access = Access::of(&appliance)?;
+    let mut socket = Socket::bind(&appliance.socket, &access).map_err(anyhow::Error::from)?;
     let metrics = appliance.metrics.map(metrics::bind).transpose()?;
-    let log = open_log(&appliance)?;
+    let sink = open_log(&appliance)?;
+    privileges::prepare().context("privileges cannot be given up")?;
     let cores = Cores::choose(&appliance.workers, &cores_open());
     cores.notes().iter().for_each(|note| tracing::warn!("{note}"));
     cores::stay_on(&cores.control).context("the control thread cannot have its cores")?;
 
     let dataplane = launch::start(&appliance, &cores, &ready.policy)?;
+    privileges::settle();
+    let log = sink.map(|sink| FlowLog::start(sink, flow_log::QUEUE_RECORDS)).transpose();
+    let log = log.context("the flow log cannot be started")?;
     let (control, threads, eal) = take_control(&appliance, &ready, keys, dataplane, &cores, &metrics, log);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the control thread cannot start")?;
     let tasks = tokio::task::LocalSet::new();
     let ended = runtime.block_on(tasks.run_until(async {
         let mut signals = Signals::catch()?;
-        tokio::task::spawn_local(server::serve(socket.listener()?, Rc::clone(&control)));
+        tokio::task::spawn_local(server::serve(socket.listener()?, Rc::clone(&control), access));
         if let Some(listener) = metrics {
             tokio::task::spawn_local(metrics::serve(listener, Rc::clone(&control))?);
         }
@@ -90,6 +100,7 @@ pub(crate) fn run(path: &Path) -> Outcome {
             tokio::task::spawn_local(link::propagate(Rc::clone(&control)));
         }
         tokio::task::spawn_local(asymmetric::watch(Rc::clone(&control)));
+        tokio::task::spawn_local(fill::watch(Rc::clone(&control)));
         say_ready(&control, &appliance);
         Ok(work(&control, &threads, &mut signals, &appliance).await)
     }));
@@ -109,11 +120,10 @@ fn wrong(found: sekisho_policy::Diagnostics) -> Failure {
     Failure::Input(found.to_string())
 }
 
-fn open_log(appliance: &Appliance) -> anyhow::Result<Option<FlowLog>> {
+fn open_log(appliance: &Appliance) -> anyhow::Result<Option<LogFile>> {
     let Some(file) = &appliance.log_file else { return Ok(None) };
-    let sink =
-        LogFile::open(file).with_context(|| format!("the flow log {} cannot be opened", file.display()))?;
-    Ok(Some(FlowLog::start(sink, flow_log::QUEUE_RECORDS)?))
+    let opened = LogFile::open(file);
+    opened.map(Some).with_context(|| format!("the flow log {} cannot be opened", file.display()))
 }
 
 fn take_control(

@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::{self, Class, DeviceChecksum};
 use sekisho_engine::policy::{
-    Action, Inspection, LinkLocal, LogLevel, Policy, Protections, Rule, RuleNames, Ruleset, SpoofingMode,
-    Zone, ZoneId,
+    Action, HijackMode, Inspection, LinkLocal, LogLevel, Policy, Protections, Rule, RuleNames, Ruleset,
+    SpoofingMode, Zone, ZoneId,
 };
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind, Reason};
@@ -67,7 +67,11 @@ static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
                 link_local: LinkLocal { stp: true, lldp: true, ..LinkLocal::default() },
                 ..Inspection::default()
             },
-            protections: Protections { spoofing: SpoofingMode::Log, bogons: SpoofingMode::Log },
+            protections: Protections {
+                spoofing: SpoofingMode::Log,
+                bogons: SpoofingMode::Log,
+                hijack: HijackMode::End,
+            },
             ..Ruleset::default()
         };
         let generation = if action == Action::Allow { 1 } else { 2 };

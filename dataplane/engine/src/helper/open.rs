@@ -51,9 +51,12 @@ impl Engine {
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
-        let Some(slot) = self.open(arrival, out) else {
-            self.expectations.give_back(expected.claim);
-            return Verdict { reason: Reason::TableFull, rule, session: None };
+        let slot = match self.open(arrival, out) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                self.expectations.give_back(expected.claim);
+                return Verdict { reason, rule, session: None };
+            }
         };
         self.settle_expected(slot, expected);
         let opener = self.zone_of_source(port, facts);

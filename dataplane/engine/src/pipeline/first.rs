@@ -60,8 +60,9 @@ impl Engine {
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
-        let Some(slot) = self.open(arrival, out) else {
-            return Verdict { reason: Reason::TableFull, rule, session: None };
+        let slot = match self.open(arrival, out) {
+            Ok(slot) => slot,
+            Err(reason) => return Verdict { reason, rule, session: None },
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
@@ -103,7 +104,7 @@ impl Engine {
         hot.set_clean(is_clean);
         hot.set_terms(timeouts, tcp_window);
         cold.count(port, facts.wire_len);
-        let timeout_ms = hot.state.timeout_ms(hot.protocol(), policy.timeouts(timeouts));
+        let timeout_ms = hot.timeout_ms(policy.timeouts(timeouts));
         self.wheel.insert(&mut self.table.timers(), slot, now.as_millis_up() + u64::from(timeout_ms));
         self.learn_link(slot, port, facts, head);
         self.counters.opened.add(1);
@@ -154,9 +155,9 @@ impl Engine {
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
 
-    /// Takes a slot for a session that the rules allow, by its first packet; in a full table the oldest half-open session
-    /// makes room.
-    pub(crate) fn open(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Option<u32> {
+    /// Takes a slot for a session that the rules allow, by its first packet, or says why there is none; in a full table
+    /// one that is not established makes room.
+    pub(crate) fn open(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Result<u32, Reason> {
         let Arrival { port, facts, head, .. } = *arrival;
         let state = match facts.protocol {
             protocol::TCP => State::SynSent,
@@ -173,7 +174,7 @@ impl Engine {
             let init = packet::sctp::Packet::of(facts, head);
             hot.peers = sctp::open(port.index(), &init).map(sctp::Side::kept);
         }
-        Some(slot)
+        Ok(slot)
     }
 
     /// Drops a packet that the rules do not allow, and answers it where they say so.

@@ -18,9 +18,9 @@ pub use crate::helper::Helper;
 pub use classify::Classifier;
 pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
-    Action, AddressSet, AddressSetId, FragmentMode, Inspection, LinkLocal, LogLevel, MidstreamMode, OnDeploy,
-    OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, ServiceMatch, SpoofingMode,
-    TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
+    Action, AddressSet, AddressSetId, FragmentMode, HijackMode, Inspection, LinkLocal, LogLevel,
+    MidstreamMode, OnDeploy, OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, ServiceMatch,
+    SpoofingMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
 };
 
 /// A whole policy, immutable, ready for the workers.

@@ -24,8 +24,8 @@ pub struct RuleId(pub u32);
 pub struct TimeoutsId(pub u16);
 
 impl TimeoutsId {
-    /// The highest: sessions keep it in 14 bits.
-    pub const MAX: u16 = (1 << 14) - 1;
+    /// The highest: sessions keep it in 12 bits.
+    pub const MAX: u16 = (1 << 12) - 1;
 }
 
 /// Everything a policy file says, resolved.
@@ -60,7 +60,11 @@ impl Default for Ruleset {
             rules: Vec::new(),
             timeouts: vec![Timeouts::default()],
             inspection: Inspection::default(),
-            protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+            protections: Protections {
+                spoofing: SpoofingMode::Off,
+                bogons: SpoofingMode::Off,
+                hijack: HijackMode::Off,
+            },
         }
     }
 }
@@ -441,6 +445,18 @@ pub enum SpoofingMode {
     Off,
 }
 
+/// What becomes of a TCP session that bears the signature of a hijacked one. It is counted in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HijackMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// It is logged, once.
+    Log,
+    /// It is logged, and ended when that is certain.
+    End,
+}
+
 /// Protections of the whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protections {
@@ -448,6 +464,8 @@ pub struct Protections {
     pub spoofing: SpoofingMode,
     /// Sources that no one may have: unspecified, loopback, multicast, broadcast, class E, v4-mapped.
     pub bogons: SpoofingMode,
+    /// What becomes of a TCP session that bears the signature of a hijacked one.
+    pub hijack: HijackMode,
 }
 
 impl Default for Inspection {

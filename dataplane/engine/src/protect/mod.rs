@@ -1,3 +1,5 @@
-//! Protections that look at single packets before any session or rule does.
+//! Protections: what single packets give away before any session or rule is asked ([`spoofing`]), and what packets of a
+//! session give away of it ([`hijack`]).
 
+pub(crate) mod hijack;
 pub(crate) mod spoofing;

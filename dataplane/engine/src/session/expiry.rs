@@ -4,6 +4,7 @@
 //! A question is a keepalive as RFC 9293 section 3.8.4 has it: no data, one below the number that its receiver expects
 //! next. An end that lives answers with an acknowledgement, which also reaches the other end and does no harm there.
 
+use super::room::Pressure;
 use super::{State, sctp, tcp};
 use crate::packet::{protocol, tcp_flags};
 use crate::pipeline::Engine;
@@ -25,7 +26,9 @@ impl Engine {
     /// Tells or asks the ends of the session in `slot`, whose timeout has passed, as its policy says.
     pub(crate) fn on_expiry(&mut self, slot: u32, out: &mut Outbox) -> Fate {
         let hot = self.table.hot(slot);
+        let is_pressed = hot.state.is_half_open() && hot.pressure() != Pressure::default();
         let reason = match hot.state {
+            _ if is_pressed => Reason::EndPressed,
             State::SynSent | State::SynReceived | State::CookieWait | State::CookieEchoed => {
                 Reason::EndHandshake
             }
@@ -65,10 +68,10 @@ impl Engine {
     /// Where it is not known how far an end came it gets two resets, the lower number first: an end that stands at the
     /// higher one throws that away (RFC 5961 section 3.2), and one that stands at the lower is closed before the second
     /// comes, which it would have challenged.
-    fn tell(&mut self, slot: u32, reason: Reason, out: &mut Outbox) {
+    pub(crate) fn tell(&mut self, slot: u32, reason: Reason, out: &mut Outbox) {
         let Some(link) = self.table.link(slot) else { return };
         let key = self.table.key(slot);
-        let is_reset = reason == Reason::SendExpiryReset;
+        let is_reset = reason != Reason::SendProbe;
         for to in Port::ALL {
             let (mut segment, further) = tcp::expected_by(&self.table.hot(slot).peers, to.index());
             let mut sequences = [Some(segment.sequence), None];

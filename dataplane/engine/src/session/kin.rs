@@ -126,8 +126,9 @@ impl Engine {
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
-        let Some(slot) = self.take_slot(arrival, from, state, out) else {
-            return Verdict { reason: Reason::TableFull, rule, session: None };
+        let slot = match self.take_slot(arrival, from, state, out) {
+            Ok(slot) => slot,
+            Err(reason) => return Verdict { reason, rule, session: None },
         };
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.enter(arrival, slot, rule, query.from, out);

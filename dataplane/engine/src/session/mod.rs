@@ -9,7 +9,7 @@ pub(crate) mod paths;
 pub(crate) mod query;
 mod related;
 mod restart;
-mod room;
+pub mod room;
 pub(crate) mod sctp;
 pub mod table;
 pub mod tcp;
@@ -159,7 +159,8 @@ impl State {
         )
     }
 
-    /// How long a session of `protocol` may stay in this state without a packet, in milliseconds.
+    /// How long a session of `protocol` may stay in this state without a packet, in milliseconds, while the table has
+    /// room.
     pub const fn timeout_ms(self, protocol: u8, timeouts: &Timeouts) -> u32 {
         TimeoutKey::of(self, protocol).millis(timeouts)
     }

@@ -54,8 +54,9 @@ impl Engine {
             return None;
         }
         self.end(now, slot, Reason::EndReopened, out);
-        let Some(slot) = self.open(&Arrival { port: opener, ..*arrival }, out) else {
-            return Some(Verdict { reason: Reason::TableFull, rule, session: None });
+        let slot = match self.open(&Arrival { port: opener, ..*arrival }, out) {
+            Ok(slot) => slot,
+            Err(reason) => return Some(Verdict { reason, rule, session: None }),
         };
         self.table.both(slot).0.peers = peers;
         self.table.both(slot).1.rule = self.running.policy.key(rule);

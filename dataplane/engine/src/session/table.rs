@@ -12,17 +12,18 @@
 
 use wide::u16x8;
 
+use super::room::Pressure;
 use super::wheel::{Linked, Links, NIL};
 use super::{SessionId, State, tcp};
 use crate::flow::{FlowKey, HashSecret, PackedKey};
 use crate::helper::Mark;
-use crate::policy::{RuleKey, TcpWindowMode, TimeoutsId};
+use crate::policy::{RuleKey, TcpWindowMode, Timeouts, TimeoutsId};
 use crate::port::Port;
 
 mod ahead;
 mod half_open;
 
-use half_open::List;
+use half_open::{Class, List};
 
 /// Slots of a bucket.
 const WAYS: usize = 8;
@@ -52,7 +53,8 @@ pub(crate) struct Hot {
     generation: [u8; 3],
     /// What helpers have to do with it.
     pub(crate) mark: Mark,
-    /// Its timeouts in that policy, and in the upper two bits how strictly its windows are held.
+    /// Its timeouts in that policy; in the two bits above them how far those were shortened; in the upper two how strictly
+    /// its windows are held.
     terms: u16,
     /// [`State`].
     pub(crate) state: State,
@@ -61,6 +63,8 @@ pub(crate) struct Hot {
 
 impl Hot {
     const WINDOW_AT: u32 = 14;
+    const PRESSURE_AT: u32 = 12;
+    const PRESSURE: u16 = 3 << Self::PRESSURE_AT;
 
     const LIVE: u8 = 1;
     const V6: u8 = 2;
@@ -113,7 +117,22 @@ impl Hot {
             TcpWindowMode::Log => 1,
             TcpWindowMode::Off => 2,
         };
-        self.terms = window << Self::WINDOW_AT | timeouts.0 & TimeoutsId::MAX;
+        self.terms = window << Self::WINDOW_AT | self.terms & Self::PRESSURE | timeouts.0 & TimeoutsId::MAX;
+    }
+
+    /// How full the table was when it came into its state.
+    pub(crate) const fn pressure(&self) -> Pressure {
+        Pressure::of_level((self.terms & Self::PRESSURE) >> Self::PRESSURE_AT)
+    }
+
+    pub(crate) const fn set_pressure(&mut self, pressure: Pressure) {
+        self.terms = self.terms & !Self::PRESSURE | pressure.level() << Self::PRESSURE_AT;
+    }
+
+    /// How long it may stay in its state without a packet, in milliseconds: shortened if the table was filling when it came
+    /// into that, and it is not established.
+    pub(crate) const fn timeout_ms(&self, timeouts: &Timeouts) -> u32 {
+        self.pressure().timeout_ms(self.state, self.protocol(), timeouts)
     }
 
     /// Whether its ends were asked whether they live, and have not both answered.
@@ -143,9 +162,13 @@ impl Hot {
         self.flags & (Self::CLEAN | Self::ASKED) == Self::CLEAN && !self.mark.is_read()
     }
 
-    /// Whether it may make room for a newcomer in a full table: it is half-open, or was only refused.
-    fn makes_room(&self) -> bool {
-        self.state.is_half_open() || self.was_unanswered()
+    /// As what it makes room for a newcomer in a full table; `None`: it never does.
+    fn class(&self) -> Option<Class> {
+        match self.state {
+            State::Unreplied => Some(Class::OneWay),
+            state if state.is_half_open() || self.was_unanswered() => Some(Class::HalfOpen),
+            _ => None,
+        }
     }
 
     /// Whether a reset ended it before its opener was answered: neither end ever took it for established.
@@ -181,7 +204,7 @@ pub(crate) struct Cold {
 #[repr(C)]
 pub(crate) struct Ties {
     timer: Links,
-    /// Neighbours in the list of sessions that make room; of a free slot: the next free one; of any other session: the
+    /// Neighbours in the list of its class of sessions that make room; of a free slot: the next free one; of any other session: the
     /// words of [`tcp::Attempt`], or none, and above them how often its ends were asked whether they live.
     half_open: Links,
 }
@@ -304,8 +327,10 @@ pub struct Table {
     /// Slots from here on were never used.
     untouched: u32,
     live: u32,
-    /// Half-open sessions, oldest first.
-    half_open: List,
+    /// Sessions that make room, by [`Class`], oldest first.
+    unestablished: [List; Class::COUNT],
+    /// When all others are so many, no session begins.
+    established_max: u32,
 }
 
 impl Table {
@@ -328,7 +353,8 @@ impl Table {
             free: NIL,
             untouched: 0,
             live: 0,
-            half_open: List { oldest: NIL, newest: NIL },
+            unestablished: [List::EMPTY; Class::COUNT],
+            established_max: u32::MAX,
         }
     }
 
@@ -461,8 +487,8 @@ impl Table {
         self.buckets[bucket].tags[way] = hashed.tag | mark;
         self.buckets[bucket].slots[way] = slot;
         self.live += 1;
-        if state.is_half_open() {
-            self.join_half_open(slot);
+        if let Some(class) = self.hot[index].class() {
+            self.join(class, slot);
         }
         Ok(slot)
     }
@@ -516,8 +542,8 @@ impl Table {
     /// Frees the slot of a live session whose timer is in no list.
     pub fn remove(&mut self, slot: u32) {
         self.forget(slot);
-        if self.hot[slot as usize].makes_room() {
-            self.leave_half_open(slot);
+        if let Some(class) = self.hot[slot as usize].class() {
+            self.leave(class, slot);
         }
         self.hot[slot as usize].flags = 0;
         self.ties[slot as usize].half_open = Links::to(self.free);

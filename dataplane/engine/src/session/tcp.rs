@@ -308,7 +308,8 @@ fn ack(peers: &mut [Peer; 2], side: usize, segment: &Segment, state: State, mode
 }
 
 /// Remembers a segment that arrived on the port of index `side` with nothing but data and an acknowledgement, of a session
-/// that is established, if it lies within the windows. Otherwise nothing is changed, and [`track`] is to judge it.
+/// that is established, if it lies within the windows and does not end below what its sender has sent. Otherwise nothing
+/// is changed, and [`track`] is to judge it.
 #[inline]
 pub(crate) fn advance(peers: &mut [Peer; 2], side: usize, tcp: &Tcp) -> bool {
     const OPEN: u8 = Peer::SYN | Peer::SYN_ACKNOWLEDGED;
@@ -317,7 +318,7 @@ pub(crate) fn advance(peers: &mut [Peer; 2], side: usize, tcp: &Tcp) -> bool {
     let (sender, receiver) = if side == 0 { (lan, wan) } else { (wan, lan) };
     let end = tcp.sequence.wrapping_add(tcp.data_len);
     let is_established = lan.flags & wan.flags & OPEN == OPEN && (lan.flags | wan.flags) & UNCOMMON == 0;
-    if !is_established || !matches!(fits(sender, receiver, tcp, end), Fit::Inside) {
+    if !is_established || is_after(sender.end, end) || !continues(sender, receiver, tcp, end) {
         return false;
     }
     remember(peers, side, tcp, end);
@@ -380,6 +381,29 @@ pub(crate) fn may_have_sent(peers: &[Peer; 2], side: usize, sequence: u32) -> bo
     sender.has(Peer::SYN) && sender.end.wrapping_sub(sequence) <= in_flight.saturating_add(ACK_LAG_MIN)
 }
 
+/// What a segment of a session may give away of it: [`crate::protect::hijack`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// It acknowledges what the other end never sent, and has the very number that its sender sends next.
+    Unsent,
+    /// It has no data, and a number below what came in its sender's name.
+    Stale,
+}
+
+/// The sign that a segment bears which arrived on the port of index `side`, before it is tracked.
+pub(crate) fn sign_of(peers: &[Peer; 2], side: usize, tcp: &Tcp) -> Option<Sign> {
+    let (sender, receiver) = (peers[side], peers[1 - side]);
+    let is_plain = tcp.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0 && tcp.data_len == 0;
+    if !is_plain || was_picked_up(peers) || state_of(peers) != State::Established {
+        return None;
+    }
+    match sender.end.wrapping_sub(tcp.sequence) {
+        0 => is_after(tcp.acknowledgement, receiver.end).then_some(Sign::Unsent),
+        // A keepalive has the number one below (RFC 9293 section 3.8.4).
+        behind => (behind > 1 && behind < 1 << 31).then_some(Sign::Stale),
+    }
+}
+
 enum Fit {
     Inside,
     /// Data that was acknowledged long ago: harmless, and its sender may have missed the acknowledgement.
@@ -387,13 +411,19 @@ enum Fit {
     Outside,
 }
 
-/// The four bounds.
+/// The two bounds that matter for what does not end below the highest that its sender has sent.
 #[inline]
-fn fits(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> Fit {
+fn continues(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> bool {
     // A probe of a closed window is the byte beyond it, and the next acknowledgement has the number behind that.
     let edge = sender.end_max.wrapping_add(u32::from(end == tcp.sequence));
     let begins_too_high = is_after(tcp.sequence, edge) && is_after(end, sender.end);
-    if begins_too_high || !lags(sender, receiver, tcp.acknowledgement) {
+    !begins_too_high && lags(sender, receiver, tcp.acknowledgement)
+}
+
+/// The four bounds.
+#[inline]
+fn fits(sender: Peer, receiver: Peer, tcp: &Tcp, end: u32) -> Fit {
+    if !continues(sender, receiver, tcp, end) {
         return Fit::Outside;
     }
     let data_floor = sender.end.wrapping_sub(receiver.window()).wrapping_sub(1);

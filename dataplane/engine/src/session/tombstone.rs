@@ -80,6 +80,11 @@ impl Tombstones {
         prefetch(&self.buckets[self.place(plot)]);
     }
 
+    /// Asks for all of the bucket that [`Self::bury`] will read.
+    pub(crate) fn prefetch_all(&self, plot: Plot) {
+        self.buckets[self.place(plot)].iter().for_each(prefetch);
+    }
+
     /// The session that had this hash.
     pub(crate) fn find(&self, plot: Plot) -> Option<&Tombstone> {
         self.buckets[self.place(plot)].iter().flatten().find(|record| record.hash == plot.hash)

@@ -1,15 +1,16 @@
 //! Where each metric has its value from.
 
-use sekisho_engine::Evidence;
 use sekisho_engine::counters::{Count, ProtocolClass};
 use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::{Kind as ReasonKind, Reason};
 use sekisho_engine::session::State;
+use sekisho_engine::{Evidence, HijackSign};
 use sekisho_worker::shared::{LoopCounters, PortCount, WorkerShared};
 
 use super::*;
 use crate::run::asymmetric;
+use crate::run::fill;
 use crate::run::helpers::{Figures, figures};
 use crate::run::policy::RuleSums;
 use crate::run::ports::ControlledPort;
@@ -38,6 +39,13 @@ fn process(page: &Page, control: &Control) -> Done {
     page.one(&POLICY_AGE, status::age_seconds(in_force.deployed))?;
     page.one(&GRACE, control.grace_remaining().map_or(0.0, |left| left.as_secs_f64()))?;
     page.one(&POLICY_RULES, in_force.policy.ruleset.rules.len() as f64)?;
+    let doors = [("socket", &control.doors.socket), ("metrics", &control.doors.metrics)];
+    let connections = doors.into_iter().flat_map(|(door, counts)| {
+        let outcomes = [("taken", &counts.taken), ("refused", &counts.refused), ("cut", &counts.cut)];
+        outcomes.map(|(outcome, count)| ([door, outcome], count.get() as f64))
+    });
+    page.add(&CONNECTIONS, connections)?;
+    page.one(&FORBIDDEN, control.doors.socket.forbidden.get() as f64)?;
     let (written, lost) = control.log.as_ref().map_or((0, 0), |log| log.lines());
     page.one(&LOG_LINES, written as f64)?;
     page.one(&LOG_LINES_LOST, lost as f64)
@@ -77,6 +85,12 @@ fn packets(page: &Page, control: &Control) -> Done {
     page.add(&SUSPICIOUS, suspicious)?;
     let one_sided = Evidence::ALL.map(|kind| ([kind.name()], asymmetric::sum(control, kind) as f64));
     page.add(&ONE_SIDED, one_sided)?;
+    let hijack = HijackSign::ALL.map(|sign| {
+        let workers = control.fleet.workers.iter();
+        let count: u64 = workers.map(|worker| worker.engine.hijack[sign as usize].get()).sum();
+        ([sign.name()], count as f64)
+    });
+    page.add(&HIJACK, hijack)?;
     page.one(&ASYMMETRIC_PREFIXES, control.asymmetric_prefixes.get() as f64)
 }
 
@@ -107,7 +121,13 @@ fn sessions(page: &Page, control: &Control) -> Done {
     });
     page.add(&SESSIONS, live)?;
     let opened: u64 = workers.iter().map(|worker| worker.engine.opened.get()).sum();
-    page.one(&SESSIONS_OPENED, opened as f64)
+    page.one(&SESSIONS_OPENED, opened as f64)?;
+    let [half_open, one_way] = fill::unestablished(control);
+    let established = control.fleet.sessions_live().saturating_sub(half_open + one_way);
+    let classes = [("half-open", half_open), ("one-way", one_way), ("established", established)];
+    page.add(&TABLE_SESSIONS, classes.map(|(class, count)| ([class], count as f64)))?;
+    page.one(&TABLE_ALARM, control.alarm.get().percent() as f64 / 100.0)?;
+    page.one(&TABLE_ALARMS, control.alarms_raised.get() as f64)
 }
 
 fn helpers(page: &Page, control: &Control) -> Done {

@@ -8,17 +8,17 @@ use crate::run::tests::{Appliance, OPEN, datagram};
 fn a_dead_socket_gives_way_a_live_one_and_other_files_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/s.sock");
-    let socket = Socket::bind(&path).unwrap();
+    let socket = Socket::bind(&path, &Access::default()).unwrap();
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o660);
-    assert!(matches!(Socket::bind(&path), Err(SocketError::Live(_))));
+    assert!(matches!(Socket::bind(&path, &Access::default()), Err(SocketError::Live(_))));
     drop(socket);
     assert!(!path.exists(), "it goes with its owner");
     // A process that was killed leaves its socket.
     drop(StdListener::bind(&path).unwrap());
     assert!(path.exists());
-    drop(Socket::bind(&path).unwrap());
+    drop(Socket::bind(&path, &Access::default()).unwrap());
     std::fs::write(&path, "a letter").unwrap();
-    assert!(matches!(Socket::bind(&path), Err(SocketError::NotASocket(_))));
+    assert!(matches!(Socket::bind(&path, &Access::default()), Err(SocketError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter");
 }
 
@@ -26,9 +26,9 @@ fn a_dead_socket_gives_way_a_live_one_and_other_files_do_not() {
 fn an_appliance_that_ends_late_leaves_the_socket_of_its_successor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.sock");
-    let mut ending = Socket::bind(&path).unwrap();
+    let mut ending = Socket::bind(&path, &Access::default()).unwrap();
     drop(ending.listener.take());
-    let successor = Socket::bind(&path).unwrap();
+    let successor = Socket::bind(&path, &Access::default()).unwrap();
     drop(ending);
     assert!(path.exists());
     drop(successor);
@@ -39,11 +39,11 @@ fn an_appliance_that_ends_late_leaves_the_socket_of_its_successor() {
 async fn served<T: Send + 'static>(client: impl FnOnce(&Path) -> T + Send + 'static) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.sock");
-    let mut socket = Socket::bind(&path).unwrap();
+    let mut socket = Socket::bind(&path, &Access::default()).unwrap();
     let appliance = Appliance::start(OPEN, 1, (0..500).map(datagram).collect(), None);
     appliance.until(|control| control.fleet.sessions_live() == 500).await;
     let tasks = LocalSet::new();
-    tasks.spawn_local(serve(socket.listener().unwrap(), Rc::clone(&appliance.control)));
+    tasks.spawn_local(serve(socket.listener().unwrap(), Rc::clone(&appliance.control), Access::default()));
     let speaking = tokio::task::spawn_blocking(move || client(&path));
     tasks.run_until(speaking).await.unwrap()
 }
@@ -72,7 +72,7 @@ async fn strangers_are_told_what_is_wrong() {
     served(|path| {
         let ask = |request: &str| {
             use std::io::{Read, Write};
-            let mut stream = UnixStream::connect(path).unwrap();
+            let mut stream = StdStream::connect(path).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();

@@ -20,6 +20,12 @@ impl Table {
         prefetch(&self.cold[slot as usize]);
     }
 
+    /// Asks for its places in lists.
+    #[inline]
+    pub(crate) fn prefetch_ties(&self, slot: u32) {
+        prefetch(&self.ties[slot as usize]);
+    }
+
     /// The slot that the session with this key, which hashes to that, seems to have, whose lines are asked for; [`NIL`] if
     /// there is none. Only [`Table::is`] tells.
     #[inline]

@@ -322,7 +322,9 @@ impl Simulation {
         }
         let owner = glance.owner(u16::try_from(self.engines.len()).unwrap_or(u16::MAX));
         let engine = self.engine(usize::from(owner));
-        self.engines[engine].locate(&mut glance);
+        if self.engines[engine].locate(&mut glance) {
+            self.engines[engine].locate_elsewhere(&mut glance);
+        }
         let (now, engine) = (self.now, &mut self.engines[engine]);
         if !engine.pass(now, port, &glance) {
             return Some(engine.inspect_plain(now, port, &glance, bytes, &mut self.outbox));

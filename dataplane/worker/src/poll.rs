@@ -53,6 +53,8 @@ const PREFETCH_AHEAD: usize = 4;
 /// Frames ahead of the one at hand whose sessions' lines are asked for: as many as a core waits for at a time. With more it
 /// waits for them at once, and has nothing else to do meanwhile.
 const LOCATE_AHEAD: usize = 12;
+/// The same of sessions that are in their other bucket of the index, whose line was asked for before.
+const ELSEWHERE_AHEAD: usize = 6;
 
 /// What the worker does when nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,15 +218,26 @@ impl<Io: PacketIo> Worker<Io> {
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
-        for glance in &mut self.glances[..len.min(LOCATE_AHEAD)] {
-            self.engine.locate(glance);
+        // By bits the packets whose sessions may be in their other bucket.
+        let mut elsewhere = 0_u64;
+        for (place, glance) in self.glances[..len.min(LOCATE_AHEAD)].iter_mut().enumerate() {
+            elsewhere |= u64::from(self.engine.locate(glance)) << place;
+        }
+        for (place, glance) in self.glances[..len.min(ELSEWHERE_AHEAD)].iter_mut().enumerate() {
+            if elsewhere >> place & 1 != 0 {
+                self.engine.locate_elsewhere(glance);
+            }
         }
         let workers = self.handoff.workers();
         let frame_max = Port::ALL.map(|port| self.io.frame_max(port));
         let (mut passed, mut too_long) = (0, 0);
         for place in 0..len {
-            if let Some(ahead) = self.glances[..len].get_mut(place + LOCATE_AHEAD) {
-                self.engine.locate(ahead);
+            let ahead = place + LOCATE_AHEAD;
+            if ahead < len {
+                elsewhere |= u64::from(self.engine.locate(&mut self.glances[ahead])) << ahead;
+            }
+            if elsewhere >> place & (1 << ELSEWHERE_AHEAD) != 0 {
+                self.engine.locate_elsewhere(&mut self.glances[place + ELSEWHERE_AHEAD]);
             }
             let port = port_of(place);
             let glance = &self.glances[place];

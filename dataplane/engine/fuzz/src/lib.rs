@@ -117,7 +117,9 @@ pub fn inspect(data: &[u8]) {
         } else {
             assert_eq!(facts.fault, None, "a plain packet has no fault");
             assert_eq!(glance.owner(5), steer::owner(&facts, frame, 5), "both ways lead to one worker");
-            engine.locate(&mut glance);
+            if engine.locate(&mut glance) {
+                engine.locate_elsewhere(&mut glance);
+            }
             if engine.pass(now, port, &glance) {
                 engine.count_passed(1);
                 let session = Some(engine.session_of(&glance));

@@ -73,17 +73,25 @@ impl Engine {
         }
     }
 
-    /// Finds the session that a packet seems to have, if it is a plain one.
+    /// Finds the session that a packet seems to have, if it is a plain one. Whether [`Engine::locate_elsewhere`] is to look for
+    /// it further: the fuller the table, the more sessions are in their other bucket.
     #[inline(always)]
-    pub fn locate(&self, glance: &mut Glance) {
+    pub fn locate(&self, glance: &mut Glance) -> bool {
         if glance.is_plain {
             glance.slot = self.table.candidate(&glance.plain.key, glance.hashed);
             if glance.slot == NIL {
-                // Rarely its session is in its other bucket; else this is what is asked last before it is dropped.
+                // What is asked last before it is dropped.
                 let entry = steer::entry_of_packed(&glance.plain.key);
                 self.tombstones.prefetch(Plot { hash: glance.hashed.hash, entry });
+                return self.table.may_be_elsewhere(glance.hashed);
             }
         }
+        false
+    }
+
+    /// Finds it in its other bucket, for which [`Engine::locate`] has asked some packets before.
+    pub fn locate_elsewhere(&self, glance: &mut Glance) {
+        glance.slot = self.table.candidate_elsewhere(&glance.plain.key, glance.hashed);
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other

@@ -1,7 +1,7 @@
 //! Reading ahead: a look-up waits for memory two or three times, one after the other; the look-ups of a burst need not
 //! wait for each other.
 
-use super::{Hashed, Table};
+use super::{Bucket, Hashed, Table};
 use crate::flow::PackedKey;
 use crate::prefetch::prefetch;
 use crate::session::wheel::NIL;
@@ -31,7 +31,29 @@ impl Table {
     #[inline]
     pub(crate) fn candidate(&self, key: &PackedKey, hashed: Hashed) -> u32 {
         let bucket = &self.buckets[hashed.first as usize];
-        let Some(slot) = bucket.ways(hashed.tag).next().map(|way| bucket.slots[way]) else { return NIL };
+        self.candidate_in(bucket, hashed.tag, key)
+    }
+
+    /// Whether the session that is in its first bucket under no such tag may be in its second one, which is then asked for.
+    #[inline]
+    pub(crate) fn may_be_elsewhere(&self, hashed: Hashed) -> bool {
+        let may_be = self.buckets[hashed.first as usize].elsewhere != 0;
+        if may_be {
+            prefetch(&self.buckets[self.partner(hashed.first, hashed.tag) as usize]);
+        }
+        may_be
+    }
+
+    /// The same as [`Table::candidate`], in its second bucket.
+    #[inline]
+    pub(crate) fn candidate_elsewhere(&self, key: &PackedKey, hashed: Hashed) -> u32 {
+        let bucket = &self.buckets[self.partner(hashed.first, hashed.tag) as usize];
+        self.candidate_in(bucket, hashed.tag | Bucket::SECOND, key)
+    }
+
+    #[inline(always)]
+    fn candidate_in(&self, bucket: &Bucket, tag: u16, key: &PackedKey) -> u32 {
+        let Some(slot) = bucket.ways(tag).next().map(|way| bucket.slots[way]) else { return NIL };
         if let (Some(hot), Some(cold)) = (self.hot.get(slot as usize), self.cold.get(slot as usize)) {
             prefetch(hot);
             prefetch(cold);

@@ -146,7 +146,7 @@ impl Describe {
         let fault = content(RefOr::Ref(refer::<answer::Fault>(schemas)));
         let done = ResponseBuilder::new().description("Done.").content("application/json", done);
         let fault = ResponseBuilder::new()
-            .description("Not done: 400 the request is wrong, 413 it is too large, 422 the policy is wrong, 503 it failed.")
+            .description("Not done: 400 the request is wrong, 403 whoever asks may not, 413 it is too large, 422 the policy is wrong, 503 it failed.")
             .content("application/json", fault);
         self.0.response("200", done).response("default", fault)
     }

@@ -225,7 +225,9 @@ mod tests {
             .collect();
         tasks
             .run_until(async {
-                tokio::task::yield_now().await;
+                while places.waiting.get() < Places::WAITING_MAX {
+                    tokio::task::yield_now().await;
+                }
                 assert!(places.seat().await.is_none());
                 only.end();
                 for one in waiting {

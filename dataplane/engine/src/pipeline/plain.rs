@@ -141,6 +141,7 @@ impl Engine {
         let is_stray = plain.key.protocol() == protocol::TCP
             && tcp::cannot_open(&plain.tcp)
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
+            && !self.running.policy.proves_sources()
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
         is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))

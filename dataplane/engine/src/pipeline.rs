@@ -434,7 +434,7 @@ impl Engine {
             None => false,
         };
         let reason = if is_no_link { Reason::IcmpBadMtu } else { Reason::Related };
-        if self.table.hot(slot).mark.is_translated() && facts.fragment.is_none() {
+        if reason == Reason::Related && self.table.hot(slot).mark.is_translated() {
             out.rewrite = self.rewrite_error(slot, port, facts, head);
         }
         Verdict { reason, rule: None, session }
@@ -468,12 +468,7 @@ impl Engine {
 
     /// The same of a session that nobody translates, or of a packet that was translated.
     #[inline]
-    pub(crate) fn follow_as_it_is(
-        &mut self,
-        arrival: &Arrival<'_>,
-        slot: u32,
-        out: &mut Outbox,
-    ) -> Verdict {
+    pub(crate) fn follow_as_it_is(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
         let Arrival { now, port, facts, head, key, .. } = *arrival;
         let session = Some(self.table.id(slot));
         if self.table.hot(slot).policy != self.running.policy.generation {

@@ -419,6 +419,10 @@ pub fn ruleset(address_sets: Vec<AddressSet>, rules: Vec<Rule>) -> Ruleset {
         rules,
         timeouts: vec![Timeouts::default()],
         inspection: Inspection::default(),
-        protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+        protections: Protections {
+            spoofing: SpoofingMode::Off,
+            bogons: SpoofingMode::Off,
+            ..Ruleset::default().protections
+        },
     }
 }

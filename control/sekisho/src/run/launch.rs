@@ -17,7 +17,7 @@ use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
-use sekisho_engine::{Config, Engine, Running};
+use sekisho_engine::{Config, Engine, Running, SynProxy};
 use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings};
 use sekisho_policy::words::{Hugepages, Poll};
 use sekisho_worker::shared::{Handoff, Switch, WorkerShared};
@@ -243,9 +243,10 @@ impl Spawning<'_> {
         let switch = Arc::new(Switch::default());
         switch.generation.store(self.policy.generation, std::sync::atomic::Ordering::Release);
         let handoff = Handoff::new(self.workers, HANDOFF_FRAMES.into());
-        let secret = secret()?;
+        let secret = random()?;
         let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
-        let mut fleet = Fleet { switch, expectations, workers: Vec::new() };
+        let syn_proxy = Arc::new(SynProxy::new(self.appliance.sessions_capacity, random()?));
+        let mut fleet = Fleet { switch, expectations, syn_proxy, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -267,6 +268,7 @@ impl Spawning<'_> {
                 },
                 running,
                 expectations: Arc::clone(&fleet.expectations),
+                syn_proxy: Arc::clone(&fleet.syn_proxy),
                 switch: Arc::clone(&fleet.switch),
                 handoff: handoff.clone(),
             };
@@ -295,7 +297,7 @@ fn share(capacity: u32, workers: u16) -> u32 {
 }
 
 /// Random words from the kernel.
-fn secret() -> anyhow::Result<HashSecret> {
+pub(crate) fn random() -> anyhow::Result<HashSecret> {
     let mut bytes = [0; 32];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -319,6 +321,7 @@ struct Seed {
     poll: PollMode,
     running: Running,
     expectations: Arc<Expectations>,
+    syn_proxy: Arc<SynProxy>,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -345,6 +348,7 @@ impl Seed {
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
         let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
+        engine.share_syn_proxy(self.syn_proxy, Instant::ZERO);
         engine.set_started(Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };
@@ -379,6 +383,6 @@ mod tests {
 
     #[test]
     fn secrets_differ() {
-        assert_ne!(secret().unwrap().0, secret().unwrap().0);
+        assert_ne!(random().unwrap().0, random().unwrap().0);
     }
 }

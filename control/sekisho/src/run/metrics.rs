@@ -100,6 +100,9 @@ metrics! {
     EXPECTATIONS_EXPIRED = Counter "sekisho_expectations_expired_total" ["helper"] "Announced connections that did not come in time.";
     EXPECTATIONS_WITHDRAWN = Counter "sekisho_expectations_withdrawn_total" ["helper"] "Announced connections that had not come when their control session ended.";
     EXPECTATIONS_REFUSED = Counter "sekisho_expectations_refused_total" ["helper", "cause"] "Announcements that opened nothing, by cause.";
+    PROXY_HANDSHAKES = Gauge "sekisho_syn_proxy_handshakes" [] "Handshakes with servers that the appliance makes for clients which have answered a SYN cookie; at most 16384.";
+    FLOODED = Gauge "sekisho_syn_flooded_destinations" [] "Destinations whose new connections are answered with SYN cookies because they are flooded (`syn_proxy: auto`); those for which the table has no place count as one.";
+    TRUSTED = Gauge "sekisho_syn_verified_sources" [] "Sources that have shown that they are real and are trusted for a while (`syn_proxy: verify`); at most 65536.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";

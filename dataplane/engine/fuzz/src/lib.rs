@@ -67,7 +67,11 @@ static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
                 link_local: LinkLocal { stp: true, lldp: true, ..LinkLocal::default() },
                 ..Inspection::default()
             },
-            protections: Protections { spoofing: SpoofingMode::Log, bogons: SpoofingMode::Log },
+            protections: Protections {
+                spoofing: SpoofingMode::Log,
+                bogons: SpoofingMode::Log,
+                ..Ruleset::default().protections
+            },
             ..Ruleset::default()
         };
         let generation = if action == Action::Allow { 1 } else { 2 };

@@ -18,8 +18,8 @@ pub use classify::Classifier;
 pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
     Action, AddressSet, AddressSetId, FragmentMode, Inspection, LinkLocal, LogLevel, MidstreamMode, OnDeploy,
-    OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, SequenceNumbers, ServiceMatch, SpoofingMode,
-    SynFlood, SynProxyMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
+    OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, SequenceNumbers, ServiceMatch,
+    SpoofingMode, SynFlood, SynProxyMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
 };
 
 /// A whole policy, immutable, ready for the workers.
@@ -60,7 +60,17 @@ impl Policy {
         };
         let alters_tcp = ruleset.rules.iter().any(alters_tcp);
         let proves_sources = ruleset.rules.iter().any(|rule| rule.syn_proxy != SynProxyMode::Off);
-        Self { generation, ruleset, classifier, zones, keys, by_key, picks_up_somewhere, proves_sources, alters_tcp }
+        Self {
+            generation,
+            ruleset,
+            classifier,
+            zones,
+            keys,
+            by_key,
+            picks_up_somewhere,
+            proves_sources,
+            alters_tcp,
+        }
     }
 
     /// The rule of that number.

@@ -83,7 +83,8 @@ impl Engine {
             }
             let translation = self.table.translation(slot);
             for sequence in sequences.into_iter().flatten() {
-                segment.sequence = if is_translated { translation.heard(to.other(), sequence) } else { sequence };
+                segment.sequence =
+                    if is_translated { translation.heard(to.other(), sequence) } else { sequence };
                 if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
                     && out.frame(frame)
                 {

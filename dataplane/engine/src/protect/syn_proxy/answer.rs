@@ -6,7 +6,6 @@ use super::secret::period;
 use crate::packet::{Facts, Tcp, tcp_flags};
 use crate::pipeline::{Arrival, Engine};
 use crate::policy::{Action, RuleId, SynProxyMode};
-use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, OwnFrame, Verdict};
 use crate::respond;
@@ -216,4 +215,3 @@ pub(super) fn options_of<'h>(facts: &Facts, head: &'h [u8]) -> &'h [u8] {
     let at = usize::from(facts.transport_at);
     head.get(at + 20..at + usize::from(facts.tcp.header_len)).unwrap_or_default()
 }
-

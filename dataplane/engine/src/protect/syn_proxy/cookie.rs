@@ -46,7 +46,14 @@ pub(super) struct Proof {
 
 impl SynProxy {
     /// The cookie for a SYN of the end behind `from` with this key and number.
-    pub(super) fn cookie(&self, now: Instant, key: &PackedKey, from: Port, first: u32, offer: &Offer) -> Cookie {
+    pub(super) fn cookie(
+        &self,
+        now: Instant,
+        key: &PackedKey,
+        from: Port,
+        first: u32,
+        offer: &Offer,
+    ) -> Cookie {
         let size = SEGMENT_SIZES.iter().rposition(|size| *size <= offer.mss).unwrap_or(0);
         let scale = offer.scale.map_or(NO_SCALE, u32::from);
         let meaning = scale

@@ -262,7 +262,8 @@ impl Engine {
         translation.shifts_heard[client.index()] = agreed.map_or(0, |(client, _)| client);
         translation.shifts[server.index()] = agreed.map_or(0, |(_, server)| server);
         translation.shifts_heard[server.index()] = offer.scale.map_or(0, |_| SCALE);
-        let window = translation.tracked(client, client, &Tcp { window: handshake.window, ..Tcp::default() }).window;
+        let window =
+            translation.tracked(client, client, &Tcp { window: handshake.window, ..Tcp::default() }).window;
         let ack = Tcp {
             sequence: next,
             acknowledgement: facts.tcp.sequence.wrapping_add(1),
@@ -292,7 +293,14 @@ impl Engine {
         let with_stamps = |value: u32, echo: u32| stamps(value, echo);
         let options = offer.stamp.zip(theirs.stamp);
         let to_server = options.map(|(client, server)| with_stamps(client, server));
-        self.say(slot, server, &ack, to_server.as_ref().map_or(&[][..], |options| options), Reason::SendProxyAck, out);
+        self.say(
+            slot,
+            server,
+            &ack,
+            to_server.as_ref().map_or(&[][..], |options| options),
+            Reason::SendProxyAck,
+            out,
+        );
         let opened = Tcp {
             sequence: facts.tcp.sequence.wrapping_add(1),
             acknowledgement: next,
@@ -301,7 +309,14 @@ impl Engine {
             ..Tcp::default()
         };
         let to_client = options.map(|(client, _)| with_stamps(cookie.stamp.unwrap_or(0), client));
-        self.say(slot, client, &opened, to_client.as_ref().map_or(&[][..], |options| options), Reason::SendProxyAck, out);
+        self.say(
+            slot,
+            client,
+            &opened,
+            to_client.as_ref().map_or(&[][..], |options| options),
+            Reason::SendProxyAck,
+            out,
+        );
         verdict
     }
 

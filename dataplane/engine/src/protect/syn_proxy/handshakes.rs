@@ -52,7 +52,13 @@ impl Handshakes {
     }
 
     /// Begins one, whose SYN is sent for the first time now; its number, if there is room.
-    pub(super) fn begin(&mut self, now: Instant, session: SessionId, proof: Proof, window: u16) -> Option<u32> {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        proof: Proof,
+        window: u16,
+    ) -> Option<u32> {
         let due_ms = now.as_millis_up() + FIRST_WAIT_MS;
         let handshake = Handshake { session, proof, window, sent: 1, due_ms };
         let number = match self.free.pop() {

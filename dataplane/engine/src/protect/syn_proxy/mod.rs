@@ -19,11 +19,11 @@ mod options;
 mod ring;
 mod secret;
 mod siphash;
-pub(crate) mod translation;
-mod trusted;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;
+pub(crate) mod translation;
+mod trusted;
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -40,7 +40,7 @@ use secret::Secret;
 use trusted::Trusted;
 
 /// Handshakes with servers that are under way at the most, of all engines together.
-pub const HANDSHAKES_MAX: u32 = 16_384;
+const HANDSHAKES_MAX: u32 = 16_384;
 
 /// What all engines of an appliance share.
 #[derive(Debug)]
@@ -124,7 +124,8 @@ impl SynProxy {
         let name = match key.addresses(port) {
             Addresses::V4 { source, .. } => siphash::siphash(self.names, &[place, u64::from(source)]),
             Addresses::V6 { source, .. } => {
-                let [high, low] = [64, 0].map(|at| u64::try_from(source >> at & u128::from(u64::MAX)).unwrap_or(0));
+                let [high, low] =
+                    [64, 0].map(|at| u64::try_from(source >> at & u128::from(u64::MAX)).unwrap_or(0));
                 siphash::siphash(self.names, &[place, high, low])
             }
             Addresses::None => 0,

@@ -52,7 +52,8 @@ impl Offer {
     /// The same as options of a SYN that echoes `echo`, in a whole number of 32-bit words.
     pub(super) fn written(&self, echo: u32) -> Options {
         let mut options = Options::new();
-        let mut put = |bytes: &[u8]| drop(options.try_extend_from_slice(bytes));
+        // All of them have room.
+        let mut put = |bytes: &[u8]| options.extend(bytes.iter().copied());
         let [high, low] = self.mss.to_be_bytes();
         put(&[MSS, 4, high, low]);
         if self.sack {
@@ -95,7 +96,8 @@ pub(super) fn each(options: &[u8], mut each: impl FnMut(u8, usize, &[u8])) {
             END => return,
             NOP => at += 1,
             _ => {
-                let Some(len) = options.get(at + 1).map(|len| usize::from(*len)).filter(|len| *len >= 2) else {
+                let Some(len) = options.get(at + 1).map(|len| usize::from(*len)).filter(|len| *len >= 2)
+                else {
                     return;
                 };
                 let Some(value) = options.get(at + 2..at + len) else { return };

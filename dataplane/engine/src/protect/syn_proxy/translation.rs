@@ -110,7 +110,8 @@ impl Translation {
         if len > 20 {
             self.rewrite_options(port, opener, has_ack, before, header);
         }
-        let checksum = renewed(u16::from_be_bytes([before[CHECKSUM_AT], before[CHECKSUM_AT + 1]]), before, header);
+        let checksum =
+            renewed(u16::from_be_bytes([before[CHECKSUM_AT], before[CHECKSUM_AT + 1]]), before, header);
         header.get_mut(CHECKSUM_AT..CHECKSUM_AT + 2)?.copy_from_slice(&checksum.to_be_bytes());
         Rewrite::of(facts.transport_at, header)
     }
@@ -225,6 +226,9 @@ mod tests {
         let window = |port: Port, window| translation.window(port, &Tcp { window, ..Tcp::default() });
         assert_eq!((window(Port::Lan, 2), window(Port::Lan, 600)), (256, u16::MAX));
         assert_eq!((window(Port::Wan, 0), window(Port::Wan, 1), window(Port::Wan, 129)), (0, 1, 2));
-        assert_eq!(translation.window(Port::Wan, &Tcp { window: 500, flags: tcp_flags::SYN, ..Tcp::default() }), 500);
+        assert_eq!(
+            translation.window(Port::Wan, &Tcp { window: 500, flags: tcp_flags::SYN, ..Tcp::default() }),
+            500
+        );
     }
 }

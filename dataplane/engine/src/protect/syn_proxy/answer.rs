@@ -174,9 +174,13 @@ impl Engine {
         slot: u32,
         out: &mut Outbox,
     ) -> Option<Verdict> {
-        let is_over = matches!(self.table.hot(slot).state, State::TimeWait | State::Reset);
+        let hot = self.table.hot(slot);
+        let is_over = matches!(hot.state, State::TimeWait | State::Reset);
         let is_ack = arrival.facts.tcp.flags & (tcp_flags::SYN | tcp_flags::RST) == 0;
-        if !is_over || !is_ack {
+        // The cookie that opened it proves nothing any more: a segment that comes late has it.
+        let is_used = hot.mark.is_translated()
+            && self.table.cookie(slot) == arrival.facts.tcp.acknowledgement.wrapping_sub(1);
+        if !is_over || !is_ack || is_used {
             return None;
         }
         self.heed_proof(arrival, Some(slot), out)

@@ -326,6 +326,9 @@ impl Engine {
         if ended.is_some() {
             self.syn_proxy.end_handshake();
         }
+        if let Some(handshake) = &ended {
+            self.table.set_cookie(slot, handshake.proof.cookie.sequence);
+        }
         let (hot, _) = self.table.both(slot);
         hot.mark.set_shaking_hands(false);
         hot.mark.set_translated();
@@ -392,6 +395,7 @@ impl Engine {
             }
         }
         self.table.set_translation(slot, &translation);
+        self.table.set_cookie(slot, 0);
         self.table.both(slot).0.mark.set_translated();
         self.translate(arrival, slot, out);
     }

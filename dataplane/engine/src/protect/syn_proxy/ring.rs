@@ -82,7 +82,7 @@ impl Ring {
         }
         let sent = self.cookies[self.place(self.next[index])];
         self.next[index] += 1;
-        let is_newest = sent.number + COOKIES_MAX.min(shared.cookies_max) as u64 >= shared.cookies_sent();
+        let is_newest = sent.number + shared.cookies_max as u64 > shared.cookies_sent();
         Some(
             is_newest
                 .then(|| OwnFrame::of(sent.port, Reason::SendCookie, &sent.bytes[..usize::from(sent.len)]))

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use etherparse::{PacketBuilder, TcpHeader};
 
+use super::options::Offer;
 use super::*;
 use crate::packet::{self, DeviceChecksum, Facts, tcp_flags};
 use crate::pipeline::{Config, Engine, Running};
@@ -482,7 +483,9 @@ fn auto_begins_under_a_flood_and_stops_after_it() {
         assert_eq!(rig.says(SERVER, said(SYN | ACK, 500, FIRST + 1)), Reason::Session);
         assert_eq!(rig.says(CLIENT, said(ACK, FIRST + 1, 501)), Reason::Session);
     }
+    rig.own();
     rig.pass(9999);
+    rig.own();
     rig.port = 20_000;
     let (late, _) = rig.cookie(&[]);
     rig.pass(2);

@@ -36,6 +36,15 @@ impl Table {
         self.translated[slot as usize][HANDSHAKE]
     }
 
+    /// The cookie with which it began, once that handshake is over; 0 if it did not.
+    pub(crate) fn cookie(&self, slot: u32) -> u32 {
+        self.handshake(slot)
+    }
+
+    pub(crate) fn set_cookie(&mut self, slot: u32, sequence: u32) {
+        self.set_handshake(slot, sequence);
+    }
+
     pub(crate) fn set_handshake(&mut self, slot: u32, number: u32) {
         self.translated[slot as usize][HANDSHAKE] = number;
     }

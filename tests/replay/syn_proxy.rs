@@ -63,13 +63,23 @@ impl Talk {
         let syn = self.packet(true, &Segment::new(SYN, FIRST, 0).options(options));
         self.scene.on(self.from, syn).drops(Reason::SynCookie).by(self.rule);
         self.scene.answers(self.from, Reason::SendCookie);
-        let own = self.scene.clone().plays().own;
+        let own = self.scene.clone().plays_alone().own;
         let answer = segment_of(&own.last().unwrap().1);
         assert_eq!(
             (answer.flags, answer.acknowledgement, answer.window),
             (SYN | ACK, FIRST.wrapping_add(1), 0)
         );
         answer.sequence
+    }
+
+    /// The SYN, answered with a challenge: the number of the reset that is the right answer, and the SYN.
+    fn is_challenged(&mut self, options: &[u8]) -> (u32, Packet) {
+        let syn = self.packet(true, &Segment::new(SYN, FIRST, 0).options(options));
+        self.scene.on(self.from, syn.clone()).drops(Reason::SynChallenged).by(self.rule);
+        self.scene.answers(self.from, Reason::SendChallenge);
+        let challenge = segment_of(&self.scene.clone().plays_alone().own[0].1);
+        assert_eq!(challenge.flags, SYN | ACK);
+        (challenge.acknowledgement, syn)
     }
 
     /// The acknowledgement of the cookie, and the server's answer: session 1 is established.
@@ -101,6 +111,52 @@ impl Talk {
     fn plays(&self) -> Played {
         self.scene.plays()
     }
+}
+
+/// Scenes with every reason that is given here.
+pub(super) fn vocabulary() -> Vec<Scene> {
+    let mut whole = Talk::new(&policy("syn_proxy: always"), Port::Wan, V4, &[]);
+    let cookie = whole.asks_for_cookie(&[]);
+    whole.proves(cookie, &[]);
+    let mut verified = Talk::new(&policy("syn_proxy: verify"), Port::Wan, V4, &[]);
+    let (number, syn) = verified.is_challenged(&[]);
+    let reset = verified.packet(true, &Segment::new(RST, number, 0));
+    verified.scene.wan(reset).drops(Reason::SynVerified);
+    verified.scene.wan(syn).opens(1, "publish");
+    vec![whole.scene, verified.scene, full()]
+}
+
+/// One handshake is under way where there is room for one; its server is silent.
+fn full() -> Scene {
+    let mut talk = Talk::new(&policy("syn_proxy: always"), Port::Wan, V4, &[]);
+    talk.scene = Scene::new(&policy("syn_proxy: always")).sessions_max(1);
+    let cookie = talk.asks_for_cookie(&[]);
+    let ack = talk.packet(true, &Segment::new(ACK, FIRST.wrapping_add(1), cookie.wrapping_add(1)));
+    talk.scene.wan(ack).drops(Reason::SynProven).by("publish").of(1);
+    talk.scene.answers(Port::Lan, Reason::SendProxySyn);
+    talk.client.set_port(40_001);
+    let cookie = talk.asks_for_cookie(&[]);
+    let ack = talk.packet(true, &Segment::new(ACK, FIRST.wrapping_add(1), cookie.wrapping_add(1)));
+    talk.scene.wan(ack).drops(Reason::SynProxyFull).by("publish");
+    let begun_ms = 1;
+    // The newest cookie, of which there is room for one, was answered in vain.
+    for at_ms in [1000, 3000, 7000, 15_000] {
+        if at_ms < 7000 {
+            talk.scene.sends(Port::Wan, Reason::SendCookie, at_ms);
+        }
+        talk.scene.sends(Port::Lan, Reason::SendProxySyn, begun_ms + at_ms);
+    }
+    talk.scene.ends(1, Reason::EndHandshake, begun_ms + 30_000);
+    talk.scene.sends(Port::Wan, Reason::SendProxyReset, begun_ms + 30_000);
+    let next = talk.packet(true, &Segment::new(SYN, FIRST, 0));
+    talk.scene.at_ms(begun_ms + 30_000).wan(next).drops(Reason::SynCookie).by("publish");
+    talk.scene.answers(Port::Wan, Reason::SendCookie);
+    talk.scene
+}
+
+#[test]
+fn handshakes_with_servers_are_bounded() {
+    full().plays_alone();
 }
 
 /// The TCP segment in a frame of the appliance's own, whose checksums are right.
@@ -248,7 +304,9 @@ fn auto_remembers_sessions_until_its_figures_are_passed() {
     let answer = Segment::new(SYN | ACK, 500, 2).between(at(LAN, 443), at(WAN, 1));
     scene.lan(answer).follows(1);
     for after_ms in [1000, 3000] {
-        (4..=6).for_each(|_| drop(scene.sends(Port::Wan, Reason::SendCookie, after_ms)));
+        for _ in 4..=6 {
+            scene.sends(Port::Wan, Reason::SendCookie, after_ms);
+        }
     }
     // Ten seconds after the flood it is as before.
     scene.at_ms(11_000).wan(syn(8, LAN)).opens(5, "publish");
@@ -260,15 +318,11 @@ fn verify_lets_a_real_stack_through_untouched() {
     for (from, ends, tags) in wires() {
         let mut talk = Talk::new(&policy("syn_proxy: verify"), from, ends, &tags);
         // An option that nobody knows passes.
-        let syn = talk.packet(true, &Segment::new(SYN, FIRST, 0).options(&[30, 4, 1, 2, 2, 4, 5, 0xb4]));
-        talk.scene.on(from, syn.clone()).drops(Reason::SynChallenged).by(talk.rule);
-        talk.scene.answers(from, Reason::SendChallenge);
-        let challenge = segment_of(&talk.scene.clone().plays().own[0].1);
-        assert_eq!(challenge.flags, SYN | ACK);
+        let (number, syn) = talk.is_challenged(&[30, 4, 1, 2, 2, 4, 5, 0xb4]);
         let reset = |number| Segment::new(RST, number, 0);
-        let wrong = talk.packet(true, &reset(challenge.acknowledgement ^ 1));
+        let wrong = talk.packet(true, &reset(number ^ 1));
         talk.scene.on(from, wrong).drops(Reason::TcpNoSession);
-        let right = talk.packet(true, &reset(challenge.acknowledgement));
+        let right = talk.packet(true, &reset(number));
         talk.scene.on(from, right).drops(Reason::SynVerified);
         let rule = talk.rule;
         talk.scene.at_ms(1000).on(from, syn).opens(1, rule);

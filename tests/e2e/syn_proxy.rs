@@ -26,7 +26,8 @@ fn policy(rule: &str, more: &str) -> String {
 
 /// Fetches the page of a web server: one megabyte.
 fn fetches(client: &Namespace, address: &str) {
-    let url = if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
+    let url =
+        if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
     let got = client.run(&format!("curl -sS -g --max-time 20 -o /dev/null -w %{{size_download}} {url}"));
     assert_eq!(text(&got.stdout), (1 << 20).to_string(), "{url}: {}", text(&got.stderr));
 }
@@ -50,7 +51,8 @@ fn nothing_was_wrong(appliance: &Appliance) {
 fn cookies_let_real_stacks_through_on_either_side_over_ipv4_and_ipv6() {
     let lab = Lab::up();
     let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
-    for (server, client, addresses) in [(&lab.lan, &lab.wan, [LAN, LAN6]), (&lab.wan, &lab.lan, [WAN, WAN6])] {
+    for (server, client, addresses) in [(&lab.lan, &lab.wan, [LAN, LAN6]), (&lab.wan, &lab.lan, [WAN, WAN6])]
+    {
         for address in addresses {
             let listens = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
             let web = servers::http(server, &listens);
@@ -90,7 +92,9 @@ fn a_helper_follows_a_session_that_began_with_a_cookie() {
     let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
     let _ftp = vsftpd(&lab.lan, LAN);
     for mode in ["--disable-epsv", "--ftp-port=-"] {
-        let fetched = lab.wan.run(&format!("curl -sS --max-time 20 -o /dev/null -w %{{size_download}} {mode} ftp://{LAN}/file"));
+        let fetched = lab.wan.run(&format!(
+            "curl -sS --max-time 20 -o /dev/null -w %{{size_download}} {mode} ftp://{LAN}/file"
+        ));
         assert_eq!(text(&fetched.stdout), (1 << 20).to_string(), "{mode}: {}", text(&fetched.stderr));
     }
     assert_eq!(appliance.count("session-expected"), 2);
@@ -112,7 +116,7 @@ fn cookies_bear_the_tags_of_their_connection() {
 #[test]
 fn a_client_that_waits_hears_its_server_though_acknowledgements_are_lost() {
     let weather = Weather {
-        lost: 150,
+        lost: 50,
         repeated: 20,
         held_back: 50,
         delay: Duration::from_millis(1),
@@ -121,7 +125,7 @@ fn a_client_that_waits_hears_its_server_though_acknowledgements_are_lost() {
     let bad = BadLab::up(weather);
     let appliance = bad.appliance_under(&policy("syn_proxy: always", ""));
     let _ftp = vsftpd(&bad.lab.lan, LAN);
-    let calls: Vec<_> = (0..20).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
+    let calls: Vec<_> = (0..60).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
     for call in &calls {
         let said = wait::holds_within(Duration::from_secs(40), || call.output().contains("220"));
         assert!(said, "silence: {} {:?}", call.output(), appliance.json(&["counters"])["reasons"]);

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-
 use super::*;
 use crate::session::tcp::tests::endpoint::{Dice, Endpoint, Manner, Packet};
 use crate::session::tcp::{Segment, SynOptions};

@@ -3,7 +3,7 @@
 use super::answer::{SCALE, options_of};
 use super::cookie::Proof;
 use super::handshakes::Handshake;
-use super::options::{Offer, Options, stamps, stamps_of};
+use super::options::{self, Offer, Options, stamps_of};
 use super::translation::{Translation, renewed};
 use crate::packet::{self, Facts, Tcp, tcp_flags};
 use crate::pipeline::{Arrival, Engine};
@@ -14,6 +14,23 @@ use crate::record::{Outbox, Rewrite, Verdict};
 use crate::respond;
 use crate::session::{State, tcp};
 use crate::time::Instant;
+
+/// What follows from the offers of both ends: how the session of a client behind `client` is translated, whose server has
+/// the initial number `first` and offers `theirs`.
+fn agree(translation: &mut Translation, client: Port, proof: &Proof, first: u32, theirs: &Offer) {
+    let server = client.other();
+    let Proof { cookie, offer, .. } = proof;
+    translation.offsets[server.index()] = cookie.sequence.wrapping_sub(first);
+    if let (Some(ours), Some(theirs)) = (cookie.stamp, theirs.stamp) {
+        translation.stamp = ours.wrapping_sub(theirs);
+    }
+    // The client knows the scale of the cookie; the server knows the client's, if it has one itself.
+    let agreed = offer.scale.zip(theirs.scale);
+    translation.shifts[client.index()] = offer.scale.unwrap_or(0);
+    translation.shifts_heard[client.index()] = agreed.map_or(0, |(client, _)| client);
+    translation.shifts[server.index()] = agreed.map_or(0, |(_, server)| server);
+    translation.shifts_heard[server.index()] = offer.scale.map_or(0, |_| SCALE);
+}
 
 impl Engine {
     /// Opens a session for a client that has proven itself, and sends its SYN to the server.
@@ -253,30 +270,20 @@ impl Engine {
             return verdict;
         }
         let mut translation = self.table.translation(slot);
-        translation.offsets[server.index()] = cookie.sequence.wrapping_sub(facts.tcp.sequence);
-        if let (Some(ours), Some(theirs)) = (cookie.stamp, theirs.stamp) {
-            translation.stamp = ours.wrapping_sub(theirs);
-        }
-        let agreed = offer.scale.zip(theirs.scale);
-        translation.shifts[client.index()] = offer.scale.unwrap_or(0);
-        translation.shifts_heard[client.index()] = agreed.map_or(0, |(client, _)| client);
-        translation.shifts[server.index()] = agreed.map_or(0, |(_, server)| server);
-        translation.shifts_heard[server.index()] = offer.scale.map_or(0, |_| SCALE);
-        let window =
-            translation.tracked(client, client, &Tcp { window: handshake.window, ..Tcp::default() }).window;
+        agree(&mut translation, client, &handshake.proof, facts.tcp.sequence, &theirs);
+        let heard = Tcp { window: handshake.window, ..Tcp::default() };
         let ack = Tcp {
             sequence: next,
             acknowledgement: facts.tcp.sequence.wrapping_add(1),
-            window,
+            window: translation.tracked(client, client, &heard).window,
             flags: tcp_flags::ACK,
             header_len: 20,
             data_len: 0,
         };
-        let (hot, cold) = self.table.both(slot);
-        let mode = TcpWindowMode::Strict;
         let answer = tcp::Segment::of(facts, head);
         let plain = tcp::Segment { tcp: ack, options: tcp::SynOptions::default() };
-        let (peers, opener) = (&mut hot.peers, client.index());
+        let (hot, cold) = self.table.both(slot);
+        let (peers, opener, mode) = (&mut hot.peers, client.index(), TcpWindowMode::Strict);
         let is_sound = tcp::track(peers, server.index(), opener, &answer, mode) == tcp::Outcome::Accept
             && tcp::track(peers, opener, opener, &plain, mode) == tcp::Outcome::Accept;
         if !is_sound {
@@ -290,33 +297,16 @@ impl Engine {
         if is_read {
             self.heed(now, port, facts, head, slot);
         }
-        let with_stamps = |value: u32, echo: u32| stamps(value, echo);
-        let options = offer.stamp.zip(theirs.stamp);
-        let to_server = options.map(|(client, server)| with_stamps(client, server));
-        self.say(
-            slot,
-            server,
-            &ack,
-            to_server.as_ref().map_or(&[][..], |options| options),
-            Reason::SendProxyAck,
-            out,
-        );
-        let opened = Tcp {
-            sequence: facts.tcp.sequence.wrapping_add(1),
-            acknowledgement: next,
-            window: translation.window_heard(server, u32::from(facts.tcp.window)),
-            flags: tcp_flags::ACK,
-            ..Tcp::default()
+        let window = translation.window_heard(server, u32::from(facts.tcp.window));
+        let opened = Tcp { sequence: ack.acknowledgement, acknowledgement: next, window, ..ack };
+        let stamps = offer.stamp.zip(theirs.stamp);
+        let mut acknowledge = |to: Port, tcp: &Tcp, stamps: Option<[u8; 12]>| {
+            let options = stamps.as_ref().map_or(&[][..], |options| options);
+            self.say(slot, to, tcp, options, Reason::SendProxyAck, out);
         };
-        let to_client = options.map(|(client, _)| with_stamps(cookie.stamp.unwrap_or(0), client));
-        self.say(
-            slot,
-            client,
-            &opened,
-            to_client.as_ref().map_or(&[][..], |options| options),
-            Reason::SendProxyAck,
-            out,
-        );
+        acknowledge(server, &ack, stamps.map(|(client, server)| options::stamps(client, server)));
+        let own = cookie.stamp.unwrap_or(0);
+        acknowledge(client, &opened, stamps.map(|(client, _)| options::stamps(own, client)));
         verdict
     }
 

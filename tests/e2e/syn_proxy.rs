@@ -8,7 +8,7 @@ use sekisho_tests::frames::{MACS, SYN, Segment};
 use sekisho_tests::impairment::Weather;
 use sekisho_tests::lab::{LAN, LAN_VLAN, LAN6, WAN, WAN_VLAN, WAN6};
 use sekisho_tests::process::text;
-use sekisho_tests::{Appliance, Lab, Namespace, Wire, wait};
+use sekisho_tests::{Appliance, Lab, Namespace, Running, Wire, wait};
 
 use crate::bad_network::BadLab;
 use crate::helpers::vsftpd;
@@ -68,21 +68,47 @@ fn cookies_let_real_stacks_through_on_either_side_over_ipv4_and_ipv6() {
     nothing_was_wrong(&appliance);
 }
 
-/// The options that both stacks have must be in force between them though neither heard the other's SYN.
+/// What a sniffer at a port of the appliance says of the first frame that fits.
+fn sniffs(lab: &Lab, side: &str, filter: &str) -> Running {
+    let sniffer = lab.port(side);
+    let words = ["tcpdump", "-i", &sniffer, "-nn", "-U", "-c", "1", filter];
+    let mut command = std::process::Command::new(words[0]);
+    let mut sniffing = Running::start(command.args(&words[1..]));
+    sniffing.says(LIMIT, "listening on");
+    sniffing
+}
+
+/// What a stack offers comes to the other though neither hears the other's SYN, and is in force.
 #[test]
 fn cookies_keep_window_scale_sack_and_time_stamps() {
     let lab = Lab::up();
     let _appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
     let _ftp = vsftpd(&lab.lan, LAN);
+    let asked = sniffs(&lab, "wan", "tcp[13] == 2");
+    let told = [
+        sniffs(&lab, "wan", "tcp[13] == 18"),
+        sniffs(&lab, "lan", "tcp[13] == 2"),
+        sniffs(&lab, "lan", "tcp[13] == 18"),
+    ];
+    let spoken = sniffs(&lab, "wan", "tcp[13] & 8 != 0");
     let asking = lab.wan.start(&format!("nc -n -d {LAN} 21"));
     wait::until(LIMIT, "it speaks", || asking.output().contains("220"));
-    for (host, filter) in [(&lab.wan, "dport = :21"), (&lab.lan, "sport = :21")] {
-        let told = host.command_of(["ss", "-Htin", filter]).output().expect("ss runs");
-        let told = text(&told.stdout);
-        for option in [" ts ", "sack", "wscale:"] {
-            assert!(told.contains(option), "{option} is missing in {told}");
+    let said = |mut sniffing: Running, what: &str| {
+        sniffing.says(LIMIT, what);
+        sniffing.output()
+    };
+    let scale = |line: &str| {
+        line.split("wscale ").nth(1).and_then(|rest| rest.split([']', ',']).next()).map(str::to_owned)
+    };
+    let offer = said(asked, "wscale");
+    for sniffing in told {
+        let line = said(sniffing, "wscale");
+        assert!(line.contains("sackOK") && line.contains("TS val") && line.contains("mss 1460"), "{line}");
+        if line.contains("[S]") {
+            assert_eq!(scale(&line), scale(&offer), "{line} after {offer}");
         }
     }
+    said(spoken, "TS val");
 }
 
 /// A helper follows a control session whose beginning the appliance made itself.
@@ -91,7 +117,7 @@ fn a_helper_follows_a_session_that_began_with_a_cookie() {
     let lab = Lab::up();
     let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
     let _ftp = vsftpd(&lab.lan, LAN);
-    for mode in ["--disable-epsv", "--ftp-port=-"] {
+    for mode in ["--disable-epsv", "--ftp-port -"] {
         let fetched = lab.wan.run(&format!(
             "curl -sS --max-time 20 -o /dev/null -w %{{size_download}} {mode} ftp://{LAN}/file"
         ));
@@ -125,13 +151,19 @@ fn a_client_that_waits_hears_its_server_though_acknowledgements_are_lost() {
     let bad = BadLab::up(weather);
     let appliance = bad.appliance_under(&policy("syn_proxy: always", ""));
     let _ftp = vsftpd(&bad.lab.lan, LAN);
-    let calls: Vec<_> = (0..60).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
-    for call in &calls {
-        let said = wait::holds_within(Duration::from_secs(40), || call.output().contains("220"));
-        assert!(said, "silence: {} {:?}", call.output(), appliance.json(&["counters"])["reasons"]);
+    // A cookie that was sent again repairs what was lost; until that has been seen.
+    let again = || appliance.count("syn-cookie") - appliance.count("syn-cookie-asked");
+    for _ in 0..5 {
+        let calls: Vec<_> = (0..40).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
+        for call in &calls {
+            let said = wait::holds_within(Duration::from_secs(40), || call.output().contains("220"));
+            assert!(said, "silence: {} {}", call.output(), appliance.json(&["counters"])["reasons"]);
+        }
+        if again() > 0 {
+            break;
+        }
     }
-    let again = appliance.count("syn-cookie") - appliance.count("syn-cookie-asked");
-    assert!(again > 0, "no cookie had to be sent again: the network is too good");
+    assert!(again() > 0, "no cookie had to be sent again: the network is too good");
     let _web = servers::http(&bad.lab.lan, LAN);
     fetches(&bad.lab.wan, LAN);
     assert_eq!(appliance.count("tcp-bad-checksum"), 0);
@@ -169,26 +201,26 @@ fn replaced_numbers_are_none_of_the_ends_business() {
 #[test]
 fn auto_answers_a_flood_with_cookies_and_an_honest_client_gets_through() {
     let lab = Lab::up();
-    let flood = "protections: {syn_flood: {half_open: 100, rate: 500}}\n";
+    let flood = "protections: {syn_flood: {half_open: 60, rate: 200}}\n";
     let appliance = Appliance::start(&lab, &policy("syn_proxy: auto", flood));
     let _web = servers::http(&lab.lan, LAN);
     fetches(&lab.wan, LAN);
     assert_eq!(appliance.count("syn-cookie"), 0, "no flood, no cookies");
     let wire = Wire::on(Some(lab.wan.name()), "eth0");
     let to: SocketAddr = format!("{LAN}:80").parse().expect("an address");
-    for number in 0..3000u32 {
+    for number in 0..1200u32 {
         let [a, b, c, _] = (number.wrapping_mul(0x9e37_79b9)).to_be_bytes();
         let from = SocketAddr::from(([11, a, b, c], 1024 + u16::from(a)));
         let mut packet = Segment::new(SYN, number, 0).between(from, to);
         packet.macs = [lab_mac(&lab.lan), MACS[1]];
         wire.send(&packet.frame());
     }
-    wait::until(LIMIT, "the flood is answered", || appliance.count("syn-cookie-asked") > 1000);
+    wait::until(LIMIT, "the flood is answered", || appliance.count("syn-cookie-asked") > 300);
     assert_eq!(metric(&appliance, "sekisho_syn_flooded_destinations"), 1.0);
     fetches(&lab.wan, LAN);
     assert!(appliance.count("syn-cookie-proven") >= 1, "by a cookie");
     let live = appliance.json(&["status"])["workers"][0]["sessions"].as_u64();
-    assert!(live.is_some_and(|live| live <= 150), "{live:?} sessions");
+    assert!(live.is_some_and(|live| live <= 250), "{live:?} sessions");
 }
 
 /// The MAC address of a host's interface.

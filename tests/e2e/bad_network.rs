@@ -16,14 +16,14 @@ use crate::{LAN_OUT, policy};
 const BYTES: u64 = 2_000_000;
 
 /// Two ports for the appliance, LAN first, each joined to the lab by a bad network. Dropping it removes them.
-struct BadLab {
+pub(crate) struct BadLab {
     suffix: String,
     networks: Vec<Impairment>,
-    lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 impl BadLab {
-    fn up(weather: Weather) -> Self {
+    pub(crate) fn up(weather: Weather) -> Self {
         let lab = Lab::up();
         let suffix = lab.port("lan").trim_start_matches("sk-lan-").to_owned();
         let mut bad = Self { suffix, networks: Vec::new(), lab };
@@ -52,8 +52,12 @@ impl BadLab {
     }
 
     fn appliance(&self) -> Appliance {
+        self.appliance_under(&policy(&[LAN_OUT]))
+    }
+
+    pub(crate) fn appliance_under(&self, policy: &str) -> Appliance {
         let device = |index: u8, side: &str| format!("net_af_packet{index},iface={}", self.pair(side)[0]);
-        Appliance::on(&[device(0, "lan"), device(1, "wan")], &policy(&[LAN_OUT]), 10_000)
+        Appliance::on(&[device(0, "lan"), device(1, "wan")], policy, 10_000)
     }
 
     /// A sysctl of TCP on both hosts.

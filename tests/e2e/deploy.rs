@@ -128,12 +128,12 @@ fn a_policy_that_asks_for_what_is_not_built_is_refused_by_name() {
     let lab = Lab::up();
     let appliance = Appliance::start(&lab, &policy(&[LAN_OUT]));
     let output = appliance.try_deploy(&format!(
-        "{}protections: {{syn_flood: {{half_open: 10, rate: 10}}}}\n",
+        "{}protections: {{port_scan: {{ports: 10, within: 10s, block_for: 1m}}}}\n",
         policy(&[LAN_OUT])
     ));
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("syn_flood"), "{said}");
+    assert!(said.contains("port_scan"), "{said}");
     assert!(lab.lan.pings(WAN, 2));
 }
 

@@ -44,14 +44,14 @@ fn shared() -> tempfile::TempDir {
     folder
 }
 
-struct Ftp {
+pub(crate) struct Ftp {
     _process: Running,
     folder: tempfile::TempDir,
     _config: tempfile::TempDir,
 }
 
 /// vsftpd on port 21 of the address, which gives `file` to anybody and takes files in `in`.
-fn vsftpd(namespace: &Namespace, address: &str) -> Ftp {
+pub(crate) fn vsftpd(namespace: &Namespace, address: &str) -> Ftp {
     let (folder, config) = (shared(), tempfile::tempdir().expect("a temporary folder"));
     let empty = config.path().join("empty");
     fs::create_dir(&empty).expect("a folder is made");

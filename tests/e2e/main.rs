@@ -23,6 +23,7 @@ mod programs;
 mod refuse;
 mod scan;
 mod servers;
+mod syn_proxy;
 mod table;
 mod vlan;
 mod workers;

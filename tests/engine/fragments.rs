@@ -112,7 +112,7 @@ fn fates(simulation: &mut Simulation, port: Port, frames: &[Vec<u8>]) -> Vec<Dec
     for (number, frame) in frames.iter().enumerate() {
         fates[number] = simulation.inspect(number as u64, port, frame, frame.len());
         for happening in simulation.happened() {
-            if let Happening::Settled { frame, decision } = happening {
+            if let Happening::Settled { frame, decision, .. } = happening {
                 assert_eq!(fates[usize::try_from(frame).unwrap()].replace(decision), None, "one fate each");
             }
         }

@@ -123,7 +123,7 @@ impl World {
     pub(super) fn hear(&mut self, told: &mut Vec<String>) {
         for happening in self.simulation.happened() {
             match happening {
-                Happening::Settled { frame, decision } => {
+                Happening::Settled { frame, decision, .. } => {
                     assert!(matches!(decision.reason.kind(), Kind::Forward | Kind::Drop), "{decision:?}");
                     assert!(self.held.remove(&frame), "frame {frame} was held, and is let go once");
                     told.push(format!("frame {frame}: {decision:?}"));

@@ -21,6 +21,7 @@ mod rules;
 mod sctp;
 mod sessions;
 mod sip;
+mod syn_proxy;
 mod tcp;
 mod tcp_amendments;
 mod tcp_close;

@@ -32,6 +32,7 @@ fn scenes() -> Vec<Scene> {
         expected(),
     ];
     scenes.extend(fragments::vocabulary());
+    scenes.extend(syn_proxy::vocabulary());
     for (reason, _, frame) in malformed::cases() {
         let mut scene = Scene::new(&format!("{LAN_OUT}inspection: {{fragments: drop}}\n"));
         scene.lan(frame).drops(reason);

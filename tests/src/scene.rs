@@ -55,6 +55,8 @@ struct Sent {
     wire_len: usize,
     /// When it left, if not at once.
     left_ns: Option<u64>,
+    /// How it left, if not as it came.
+    left_as: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -163,7 +165,7 @@ impl Scene {
 
     fn send(&mut self, port: Port, bytes: Vec<u8>) -> Expected<'_> {
         let wire_len = bytes.len();
-        self.frames.push(Sent { time_ns: self.now_ns, port, bytes, wire_len, left_ns: None });
+        self.frames.push(Sent { time_ns: self.now_ns, port, bytes, wire_len, left_ns: None, left_as: None });
         self.now_ns += STEP_NS;
         Expected { scene: self }
     }
@@ -276,6 +278,12 @@ impl Scene {
         play(job)
     }
 
+    /// The policy at its start.
+    #[must_use]
+    pub fn policy(&self) -> Ruleset {
+        self.ruleset.clone()
+    }
+
     /// The capture of what arrives on `port`.
     #[must_use]
     pub fn capture(&self, port: Port) -> Vec<u8> {
@@ -364,7 +372,8 @@ impl Scene {
             let time_ns = EPOCH_NS + time_ns;
             match line {
                 Line::Verdict { frame, .. } => {
-                    let Sent { port, bytes, wire_len, .. } = self.frames[*frame].clone();
+                    let Sent { port, bytes, wire_len, left_as, .. } = self.frames[*frame].clone();
+                    let bytes = left_as.unwrap_or(bytes);
                     let expected = Frame { time_ns, wire_len, bytes };
                     assert_eq!(left[port.other().index()].next(), Some(expected), "frame {frame}");
                 }
@@ -396,7 +405,8 @@ impl Scene {
 /// The session that the line says was opened.
 fn opened(line: &Line) -> Option<u64> {
     match line {
-        Line::Verdict { reason: Reason::SessionNew | Reason::SessionExpected, session, .. } => *session,
+        Line::Verdict { reason, session, .. } => session
+            .filter(|_| matches!(reason, Reason::SessionNew | Reason::SessionExpected | Reason::SynProven)),
         _ => None,
     }
 }
@@ -445,6 +455,18 @@ impl Expected<'_> {
     /// It was expected, and opens this session under the rule of its control session.
     pub fn is_expected(self, session: u64, rule: &str) -> Self {
         self.passes(Reason::SessionExpected).by(rule).of(session)
+    }
+
+    /// It leaves as this frame, not as it came.
+    pub fn leaves_as(self, frame: impl Into<Vec<u8>>) -> Self {
+        let last = self.scene.frames.last_mut().expect("just sent");
+        last.left_as = Some(frame.into());
+        assert_eq!(
+            last.left_as.as_ref().map(Vec::len),
+            Some(last.bytes.len()),
+            "no frame changes its length"
+        );
+        self
     }
 
     /// It belongs to this session and passes.

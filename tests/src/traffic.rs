@@ -13,7 +13,7 @@ use crate::scene::{EPOCH_NS, Tcp, ruleset};
 use crate::sctp::Association;
 
 /// Policies that are deployed in turn.
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
     "\
 version: 1
 zones: {lan: {port: lan}, wan: {port: wan}}
@@ -40,6 +40,15 @@ version: 1
 zones: {lan: {port: lan, vlans: [20]}, wan: {port: wan}}
 rules: [{name: out, from: lan, to: wan, action: allow}]
 inspection: {sessions_on_deploy: rematch, non_ip: []}
+",
+    "\
+version: 1
+zones: {lan: {port: lan}, wan: {port: wan}}
+rules:
+- {name: out, from: lan, to: wan, action: allow, sequence_numbers: randomise-both}
+- {name: in, from: wan, to: lan, service: tcp/443, action: allow, syn_proxy: auto}
+- {name: seen, from: wan, to: lan, service: tcp, action: allow, syn_proxy: verify}
+protections: {syn_flood: {half_open: 20, rate: 40}}
 ",
 ];
 

@@ -213,6 +213,13 @@ impl PacketIo for MadeIo {
         core::iter::once(self.head(place))
     }
 
+    fn head_mut(&mut self, place: usize) -> &mut [u8] {
+        match self.buffers.get_mut(place) {
+            Some(buffer) => &mut buffer[..usize::from(self.lens[place])],
+            None => &mut [],
+        }
+    }
+
     #[inline]
     fn forward(&mut self, places: u64, port: Port) {
         if self.probe.has_glanced.replace(false) {
@@ -230,6 +237,10 @@ impl PacketIo for MadeIo {
 
     fn bytes_of(packet: &Vec<u8>) -> impl Iterator<Item = &[u8]> {
         core::iter::once(&packet[..])
+    }
+
+    fn head_of(packet: &mut Vec<u8>) -> &mut [u8] {
+        packet
     }
 
     fn depart(&mut self, packet: Vec<u8>, port: Port) {

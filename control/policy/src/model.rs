@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use crate::diagnostic::Place;
-use crate::words::SynProxy;
 
 /// A policy with its names resolved. Indices are those of the ruleset made from the same file.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +18,6 @@ pub struct ResolvedPolicy {
     pub services: Vec<Defined>,
     /// What the ruleset does not hold of each rule.
     pub rules: Vec<RuleInfo>,
-    /// When SYN cookies begin; `None`: never.
-    pub syn_flood: Option<SynFlood>,
     /// What counts as a port scan; `None`: nothing.
     pub port_scan: Option<PortScan>,
 }
@@ -43,8 +40,6 @@ pub struct RuleInfo {
     pub place: Place,
     /// Its fields as they were written, for people; `None`: left out, or `any`.
     pub written: Written,
-    /// SYN cookies.
-    pub syn_proxy: SynProxy,
     /// How much one source may ask.
     pub limits: Limits,
 }
@@ -67,15 +62,6 @@ pub struct Limits {
     pub sessions_per_source: Option<u32>,
     /// New sessions a second; `None`: any number.
     pub new_sessions_per_second_per_source: Option<u32>,
-}
-
-/// When SYN cookies begin: when either figure is passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SynFlood {
-    /// Connections half open at once.
-    pub half_open: Option<u32>,
-    /// New connections a second.
-    pub rate: Option<u32>,
 }
 
 /// What counts as a port scan.

@@ -8,12 +8,8 @@ use crate::yaml::Node;
 
 /// Everything that is not built yet: where it stands (`*` is each value of a mapping, or each item of a list or the
 /// single one), and which words of it are meant.
-const NOT_YET: &[(&[&str], Which)] = &[
-    (&["protections", "syn_flood"], Which::AllBut("off")),
-    (&["protections", "port_scan"], Which::AllBut("off")),
-    (&["rules", "*", "syn_proxy"], Which::AllBut("off")),
-    (&["rules", "*", "limits"], Which::All),
-];
+const NOT_YET: &[(&[&str], Which)] =
+    &[(&["protections", "port_scan"], Which::AllBut("off")), (&["rules", "*", "limits"], Which::All)];
 
 /// Which values of a key are not built.
 #[derive(Clone, Copy, Debug)]

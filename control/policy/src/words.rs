@@ -2,8 +2,8 @@
 
 pub use sekisho_engine::policy::Helper;
 use sekisho_engine::policy::{
-    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode,
-    TcpWindowMode,
+    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SequenceNumbers,
+    SpoofingMode, SynProxyMode, TcpWindowMode,
 };
 use sekisho_engine::port::Port;
 use serde::Serialize;
@@ -75,22 +75,14 @@ impl Word for SpoofingMode {
         &[("drop", Self::Drop), ("log", Self::Log), ("off", Self::Off)];
 }
 
-/// When a rule's TCP connections are answered with SYN cookies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SynProxy {
-    /// Never.
-    #[default]
-    Off,
-    /// Under a flood.
-    Auto,
-    /// Always.
-    Always,
+impl Word for SynProxyMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("auto", Self::Auto), ("always", Self::Always), ("verify", Self::Verify)];
 }
 
-impl Word for SynProxy {
+impl Word for SequenceNumbers {
     const WORDS: &'static [(&'static str, Self)] =
-        &[("off", Self::Off), ("auto", Self::Auto), ("always", Self::Always)];
+        &[("keep", Self::Keep), ("randomise", Self::Randomise), ("randomise-both", Self::RandomiseBoth)];
 }
 
 impl Word for Helper {

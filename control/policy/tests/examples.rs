@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use sekisho_engine::policy::linear::first_match;
 use sekisho_engine::policy::{
-    Action, LogLevel, OnDeploy, OnExpiry, Query, RuleNames, SpoofingMode, Timeouts,
+    Action, LogLevel, OnDeploy, OnExpiry, Query, RuleNames, SpoofingMode, SynFlood, SynProxyMode, Timeouts,
 };
 use sekisho_engine::port::Port;
-use sekisho_policy::words::{Helper, Hugepages, Poll, SynProxy};
+use sekisho_policy::words::{Helper, Hugepages, Poll};
 use sekisho_policy::{Loaded, appliance, load};
 
 fn config(name: &str) -> PathBuf {
@@ -96,10 +96,10 @@ fn the_large_policy_keeps_every_value() {
     assert!(ruleset.inspection.link_local.lldp && ruleset.inspection.link_local.stp);
     assert!(!ruleset.inspection.link_local.lacp && !ruleset.inspection.llc);
     assert_eq!(ruleset.protections.bogons, SpoofingMode::Drop);
-    assert_eq!(loaded.policy.syn_flood.and_then(|flood| flood.half_open), Some(10_000));
+    assert_eq!(ruleset.protections.syn_flood, SynFlood { half_open: Some(10_000), rate: Some(5000) });
     assert_eq!(loaded.policy.port_scan.map(|scan| scan.block_for_ms), Some(300_000));
     let published = loaded.policy.rules.last().unwrap();
-    assert_eq!(published.syn_proxy, SynProxy::Auto);
+    assert_eq!(ruleset.rules.last().unwrap().syn_proxy, SynProxyMode::Auto);
     assert_eq!(published.limits.sessions_per_source, Some(200));
     assert_eq!(published.limits.new_sessions_per_second_per_source, Some(50));
     assert_eq!(ruleset.rules[2].helpers[0].0, Helper::Ftp);
@@ -111,7 +111,7 @@ fn the_large_policy_keeps_every_value() {
 fn what_is_not_built_is_named_and_refused() {
     let loaded = load(&config("policy.yaml")).unwrap();
     let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
-    let wanted = ["rules.syn_proxy: auto", "rules.limits", "protections.syn_flood", "protections.port_scan"];
+    let wanted = ["rules.limits", "protections.port_scan"];
     assert_eq!(features, wanted);
     let refused = loaded.refuse_unenforced().unwrap_err();
     assert_eq!(refused.len(), wanted.len());

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use sekisho_engine::policy::linear::compare;
-use sekisho_engine::policy::{AddressSet, OnDeploy, Query, SpoofingMode, Timeouts, ZoneId};
+use sekisho_engine::policy::{
+    AddressSet, OnDeploy, Query, SequenceNumbers, SpoofingMode, SynFlood, SynProxyMode, Timeouts, ZoneId,
+};
 use sekisho_policy::words::Helper;
 use sekisho_policy::{Loaded, load_str};
 
@@ -186,8 +188,36 @@ fn what_is_not_built_is_found_wherever_it_stands() {
     let features = |text: &str| -> Vec<String> {
         read(text).unenforced.into_iter().map(|one| format!("{} {}", one.place.line, one.feature)).collect()
     };
-    let rule = "rules: [{name: r, action: allow, service: {ports: tcp/21, helper: ftp}, syn_proxy: always}]";
-    assert_eq!(features(rule), ["2 rules.syn_proxy: always"]);
+    let rule = "rules: [{name: r, action: allow, service: {ports: tcp/21, helper: ftp}, limits: {sessions_per_source: 3}}]";
+    assert_eq!(features(rule), ["2 rules.limits"]);
+}
+
+#[test]
+fn a_rule_says_how_sources_prove_that_they_are_real() {
+    let loaded = read(
+        "rules:\n- {name: a, action: allow, service: tcp/80, syn_proxy: always}\n\
+         - {name: b, action: allow, service: tcp/81, syn_proxy: verify, sequence_numbers: randomise}\n\
+         - {name: c, action: allow, service: [tcp/82, udp/82], syn_proxy: auto, sequence_numbers: randomise-both}\n\
+         - {name: d, action: allow, service: udp/83, syn_proxy: always}\n\
+         - {name: e, action: allow}\n",
+    );
+    let said: Vec<_> =
+        loaded.ruleset.rules.iter().map(|rule| (rule.syn_proxy, rule.sequence_numbers)).collect();
+    use SequenceNumbers::{Keep, Randomise, RandomiseBoth};
+    use SynProxyMode::{Always, Auto, Off, Verify};
+    assert_eq!(
+        said,
+        [(Always, Keep), (Verify, Randomise), (Auto, RandomiseBoth), (Always, Keep), (Off, Keep)]
+    );
+    assert_eq!(loaded.ruleset.protections.syn_flood, SynFlood::default());
+    let warned: Vec<_> = loaded.all_warnings().iter().map(|one| one.message.clone()).collect();
+    assert!(
+        warned.iter().any(|said| said.contains("\"c\" has syn_proxy: auto, which never begins")),
+        "{warned:?}"
+    );
+    assert!(warned.iter().any(|said| said.contains("\"d\" has no TCP")), "{warned:?}");
+    let flooded = read("protections: {syn_flood: {rate: 5}}\nrules: []");
+    assert_eq!(flooded.ruleset.protections.syn_flood, SynFlood { half_open: None, rate: Some(5) });
 }
 
 #[test]

@@ -33,4 +33,5 @@ pub use look::{Known, Prospect};
 pub use one_sided::{Evidence, OneSidedPrefix};
 pub use pipeline::{Config, Engine, Glance, Running};
 pub use protect::hijack::HijackSign;
-pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Verdict};
+pub use protect::syn_proxy::SynProxy;
+pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Rewrite, Verdict};

@@ -21,6 +21,7 @@ use crate::policy::{Action, OnDeploy, Policy, Query, SpoofingMode, TcpWindowMode
 use crate::port::Port;
 use crate::protect::hijack::Suspects;
 use crate::protect::spoofing;
+use crate::protect::syn_proxy::{self, SynProxy};
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::session::pairs::{self, Pairs};
@@ -131,6 +132,9 @@ pub struct Engine {
     pub(crate) suspects: Suspects,
     pub(crate) budgets: Budgets,
     pub(crate) pressure: Pressure,
+    /// What it shares with others of sources that have to prove that they are real, and what it has of its own.
+    pub(crate) syn_proxy: Arc<SynProxy>,
+    pub(crate) shields: syn_proxy::Own,
     pub(crate) notices: Notices,
     /// When the appliance started; `None`: long ago.
     started: Option<Instant>,
@@ -149,6 +153,7 @@ impl Engine {
     pub fn sharing(expectations: Arc<Expectations>, config: Config, running: Running, now: Instant) -> Self {
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
+        let syn_proxy = Arc::new(SynProxy::new(config.capacity, config.secret));
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
         Self {
             table,
@@ -164,6 +169,8 @@ impl Engine {
             suspects: Suspects::new(),
             budgets: Budgets::default(),
             pressure: Pressure::default(),
+            shields: syn_proxy::Own::new(&syn_proxy, now),
+            syn_proxy,
             notices: Notices::default(),
             started: None,
             grace_until: Instant::ZERO,
@@ -175,6 +182,17 @@ impl Engine {
     /// What its helpers, and those of the engines that it shares the table with, expect.
     pub fn expectations(&self) -> &Arc<Expectations> {
         &self.expectations
+    }
+
+    /// Has it share what is known of sources that have to prove that they are real with others; before it sees a frame.
+    pub fn share_syn_proxy(&mut self, syn_proxy: Arc<SynProxy>, now: Instant) {
+        self.shields = syn_proxy::Own::new(&syn_proxy, now);
+        self.syn_proxy = syn_proxy;
+    }
+
+    /// What it knows of sources that have to prove that they are real, with those that it shares it with.
+    pub fn syn_proxy(&self) -> &Arc<SynProxy> {
+        &self.syn_proxy
     }
 
     /// Says when the appliance started: sessions that run through it have their grace from then on.
@@ -249,7 +267,7 @@ impl Engine {
 
     /// Whether it is a drop that is recorded: one of the first of its millisecond.
     fn is_to_be_told(&mut self, now: Instant, verdict: Verdict, out: &mut Outbox) -> bool {
-        let is_drop = verdict.reason.is_drop();
+        let is_drop = verdict.reason.is_drop() && !verdict.reason.is_answered();
         let is_told = is_drop && self.notices.take(now);
         out.drops_untold += u64::from(is_drop && !is_told);
         is_told
@@ -427,6 +445,9 @@ impl Engine {
             None => false,
         };
         let reason = if is_no_link { Reason::IcmpBadMtu } else { Reason::Related };
+        if reason == Reason::Related && self.table.hot(slot).mark.is_translated() {
+            out.rewrite = self.rewrite_error(slot, port, facts, head);
+        }
         Verdict { reason, rule: None, session }
     }
 
@@ -444,6 +465,21 @@ impl Engine {
 
     /// A packet of a live session.
     pub(crate) fn follow(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
+        if self.running.policy.proves_sources()
+            && arrival.facts.protocol == protocol::TCP
+            && let Some(verdict) = self.heed_proof_over(arrival, slot, out)
+        {
+            return verdict;
+        }
+        if self.table.hot(slot).mark.is_translated() {
+            return self.follow_translated(arrival, slot, out);
+        }
+        self.follow_as_it_is(arrival, slot, out)
+    }
+
+    /// The same of a session that nobody translates, or of a packet that was translated.
+    #[inline]
+    pub(crate) fn follow_as_it_is(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
         let Arrival { now, port, facts, head, key, .. } = *arrival;
         let session = Some(self.table.id(slot));
         if self.table.hot(slot).policy != self.running.policy.generation {
@@ -549,8 +585,12 @@ impl Engine {
         let timeouts = self.running.policy.timeouts(hot.timeouts());
         let was_ms = hot.timeout_ms(timeouts);
         hot.set_pressure(self.pressure);
+        let is_counted = hot.mark.is_counted();
         self.table.set_state(slot, state);
         let is_sooner = self.table.hot(slot).timeout_ms(timeouts) < was_ms;
+        if is_counted && !state.is_half_open() {
+            self.uncount_half_open(now, slot);
+        }
         let class = ProtocolClass::of(protocol);
         self.counters.sessions(class, was).sub(1);
         self.counters.sessions(class, state).add(1);
@@ -562,7 +602,7 @@ impl Engine {
     }
 
     /// Whether the session may go on under the policy in force; if not, it ends.
-    fn is_current(&mut self, now: Instant, slot: u32, out: &mut Outbox) -> bool {
+    pub(crate) fn is_current(&mut self, now: Instant, slot: u32, out: &mut Outbox) -> bool {
         if self.table.hot(slot).policy == self.running.policy.generation {
             return true;
         }

@@ -143,7 +143,15 @@ reasons! {
     IcmpType, Drop, "icmp-type-denied", "An ICMP or ICMPv6 message that is no error, query or message between neighbours that is known.";
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
 
+    // Dropped: answered by the appliance itself (`syn_proxy`).
+    SynCookie, Drop, "syn-cookie-asked", "A SYN that was answered with a SYN cookie: whoever sent it has to prove that the address is its own.";
+    SynProven, Drop, "syn-cookie-proven", "A segment that acknowledges a SYN cookie and so opened a session; the appliance now shakes hands with the server.";
+    SynProxied, Drop, "syn-proxy-handshake", "A segment of a handshake that the appliance makes with the server on behalf of the client, who has proven itself.";
+    SynChallenged, Drop, "syn-challenged", "The first SYN of a source that is not known: it was answered with a SYN/ACK that a real stack refuses (`syn_proxy: verify`).";
+    SynVerified, Drop, "syn-verified", "The reset by which a source has shown that it is real: its SYN, sent again, passes (`syn_proxy: verify`).";
+
     // Dropped: limits of the appliance.
+    SynProxyFull, Drop, "syn-proxy-full", "A segment that acknowledges a SYN cookie, while the appliance has as many handshakes with servers under way as it can.";
     TableFull, Drop, "session-table-full", "The session table is full, and no session that is not established could be evicted for the newcomer.";
     BudgetFull, Drop, "session-budget-full", "Established sessions hold all that they may (`sessions.established` in the appliance file): no session begins, so that handshakes under way get done.";
     PairsFull, Drop, "pairs-full", "An ESP, AH or PPTP packet, and no room to remember which numbers belong together for one more pair of hosts.";
@@ -172,6 +180,11 @@ reasons! {
     SendUnreachable, Send, "reject-icmp-prohibited", "ICMP 3/13 or ICMPv6 1/1, administratively prohibited, to the sender of a rejected packet.";
     SendExpiryReset, Send, "expiry-reset", "A TCP reset that tells an end that its idle session was cut (`on_expiry: reset`, or `probe` without an answer).";
     SendHijackReset, Send, "hijack-reset", "A TCP reset that tells an end that its session was hijacked and is over (`protections.hijack: end`).";
+    SendCookie, Send, "syn-cookie", "A SYN/ACK with a SYN cookie, in place of the server's (`syn_proxy`); once more where nobody acknowledged it.";
+    SendProxySyn, Send, "syn-proxy-syn", "A SYN to the server on behalf of a client that has proven itself.";
+    SendProxyAck, Send, "syn-proxy-ack", "An acknowledgement that ends the handshake with the server, or that opens the window of the client.";
+    SendProxyReset, Send, "syn-proxy-reset", "A TCP reset to an end of a handshake that came to nothing.";
+    SendChallenge, Send, "syn-challenge", "A SYN/ACK that acknowledges a wrong number, which a real stack answers with a reset (`syn_proxy: verify`).";
     SendProbe, Send, "expiry-probe", "A TCP keepalive that asks an end of an idle session whether it lives (`on_expiry: probe`).";
 }
 
@@ -187,6 +200,14 @@ impl Reason {
     /// The reason of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+
+    /// Whether a frame with this reason is dropped only because the appliance answers it itself: nobody was refused.
+    pub const fn is_answered(self) -> bool {
+        matches!(
+            self,
+            Self::SynCookie | Self::SynProven | Self::SynProxied | Self::SynChallenged | Self::SynVerified
+        )
     }
 
     /// Whether a frame with this reason is dropped.

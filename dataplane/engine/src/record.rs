@@ -1,5 +1,7 @@
 //! What the engine gives back beside its verdicts: frames of its own, and records for logs.
 
+use arrayvec::ArrayVec;
+
 use crate::flow::FiveTuple;
 use crate::fragment::{DATAGRAMS_MAX, Released};
 use crate::packet::VlanStack;
@@ -50,6 +52,56 @@ impl OwnFrame {
     /// The frame, from its destination address on.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+impl OwnFrame {
+    /// A copy of a frame; `None` if it is too long.
+    pub(crate) fn of(port: Port, reason: Reason, frame: &[u8]) -> Option<Self> {
+        let mut bytes = [0; OWN_FRAME_MAX];
+        bytes.get_mut(..frame.len())?.copy_from_slice(frame);
+        Some(Self { port, reason, len: frame.len(), bytes })
+    }
+}
+
+/// Bytes of a frame that leaves which are not as they came: the header of a TCP segment whose numbers are translated, or
+/// the number that an ICMP error quotes, and its checksum. They lie in the head of the frame; of a datagram in fragments,
+/// in that of the first fragment's frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    spans: ArrayVec<(u16, ArrayVec<u8, SPAN_MAX>), 2>,
+}
+
+/// A TCP header has no more bytes.
+const SPAN_MAX: usize = 60;
+
+impl Rewrite {
+    /// `bytes` from `at` on, an offset in the frame.
+    pub(crate) fn of(at: u16, bytes: &[u8]) -> Option<Self> {
+        let mut spans = ArrayVec::new();
+        spans.push((at, ArrayVec::try_from(bytes).ok()?));
+        Some(Self { spans })
+    }
+
+    /// And these.
+    pub(crate) fn also(&mut self, at: u16, bytes: &[u8]) {
+        if let Ok(bytes) = ArrayVec::try_from(bytes) {
+            drop(self.spans.try_push((at, bytes)));
+        }
+    }
+
+    /// Where bytes go, as an offset in the frame, and which.
+    pub fn spans(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.spans.iter().map(|(at, bytes)| (usize::from(*at), &bytes[..]))
+    }
+
+    /// Writes them into the head of a frame.
+    pub fn apply(&self, head: &mut [u8]) {
+        for (at, bytes) in self.spans() {
+            if let Some(place) = head.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        }
     }
 }
 
@@ -144,6 +196,8 @@ pub struct Outbox {
     pub events: Vec<Event>,
     /// Datagrams whose frames are dropped. To be emptied after each call, before the next one names a datagram.
     pub released: Vec<Released>,
+    /// What changes in the frame at hand, if its verdict lets it leave. To be taken after each call.
+    pub rewrite: Option<Rewrite>,
     /// Frames that found no room.
     pub frames_lost: u64,
     /// Events that found no room.
@@ -161,6 +215,7 @@ impl Outbox {
             frames: Vec::with_capacity(frames_max),
             events: Vec::with_capacity(events_max),
             released: Vec::with_capacity(DATAGRAMS_MAX),
+            rewrite: None,
             frames_lost: 0,
             events_lost: 0,
             drops_untold: 0,

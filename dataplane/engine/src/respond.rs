@@ -42,9 +42,41 @@ pub(crate) fn reject(port: Port, facts: &Facts, head: &[u8]) -> Option<OwnFrame>
     frame.finish(network_at)
 }
 
+/// A TCP segment without data that answers one which arrived on `port`; `None` where no answer may be given.
+pub(crate) fn answer(
+    port: Port,
+    facts: &Facts,
+    head: &[u8],
+    tcp: &Tcp,
+    options: &[u8],
+    reason: Reason,
+) -> Option<OwnFrame> {
+    if !may_answer(facts) {
+        return None;
+    }
+    let mut frame = Writer::new(port, reason);
+    frame.ethernet(head.get(..usize::from(facts.network_at))?)?;
+    let network_at = frame.len;
+    frame.ip(&facts.addresses, protocol::TCP, tcp_len(options)?)?;
+    frame.tcp(&facts.addresses, (facts.destination_port, facts.source_port), tcp, options)?;
+    frame.finish(network_at)
+}
+
 /// A TCP segment without data and options to the end of a session behind port `to`. `link` is the link header, without
 /// EtherType, of the session's frames from LAN to WAN.
 pub(crate) fn segment(to: Port, link: &[u8], key: &FlowKey, tcp: &Tcp, reason: Reason) -> Option<OwnFrame> {
+    segment_with(to, link, key, tcp, &[], reason)
+}
+
+/// The same with `options`, a whole number of 32-bit words.
+pub(crate) fn segment_with(
+    to: Port,
+    link: &[u8],
+    key: &FlowKey,
+    tcp: &Tcp,
+    options: &[u8],
+    reason: Reason,
+) -> Option<OwnFrame> {
     let mut frame = Writer::new(to, reason);
     match to {
         Port::Wan => frame.put(link)?,
@@ -64,8 +96,8 @@ pub(crate) fn segment(to: Port, link: &[u8], key: &FlowKey, tcp: &Tcp, reason: R
     };
     frame.put(&kind.to_be_bytes())?;
     let network_at = frame.len;
-    frame.ip(&addresses, protocol::TCP, 20)?;
-    frame.tcp(&addresses, (from_receiver.destination_port, from_receiver.source_port), tcp)?;
+    frame.ip(&addresses, protocol::TCP, tcp_len(options)?)?;
+    frame.tcp(&addresses, (from_receiver.destination_port, from_receiver.source_port), tcp, options)?;
     frame.finish(network_at)
 }
 
@@ -149,20 +181,22 @@ impl Writer {
         let counted = u32::from(flags & tcp_flags::SYN != 0) + u32::from(flags & tcp_flags::FIN != 0);
         let acknowledgement = sequence.wrapping_add(data_len).wrapping_add(counted);
         let answer = Tcp { acknowledgement, flags: tcp_flags::RST | tcp_flags::ACK, ..Tcp::default() };
-        self.tcp(&facts.addresses, (facts.destination_port, facts.source_port), &answer)
+        self.tcp(&facts.addresses, (facts.destination_port, facts.source_port), &answer, &[])
     }
 
-    /// A TCP header without options.
-    fn tcp(&mut self, addresses: &Addresses, ports: (u16, u16), tcp: &Tcp) -> Option<()> {
+    /// A TCP header.
+    fn tcp(&mut self, addresses: &Addresses, ports: (u16, u16), tcp: &Tcp, options: &[u8]) -> Option<()> {
+        let len = tcp_len(options)?;
         let at = self.len;
         self.put(&ports.0.to_be_bytes())?;
         self.put(&ports.1.to_be_bytes())?;
         self.put(&tcp.sequence.to_be_bytes())?;
         self.put(&tcp.acknowledgement.to_be_bytes())?;
-        self.put(&[5 << 4, tcp.flags])?;
+        self.put(&[u8::try_from(len / 4).ok()? << 4, tcp.flags])?;
         self.put(&tcp.window.to_be_bytes())?;
         self.put(&[0; 4])?;
-        self.checksum(at, at + 16, pseudo_header(addresses, protocol::TCP, 20))
+        self.put(options)?;
+        self.checksum(at, at + 16, pseudo_header(addresses, protocol::TCP, u32::from(len)))
     }
 
     fn prohibited(&mut self, addresses: &Addresses, packet: &[u8]) -> Option<()> {
@@ -198,6 +232,11 @@ impl Writer {
         }
         Some(OwnFrame { port: self.port, reason: self.reason, len: self.len, bytes: self.bytes })
     }
+}
+
+/// The length of a TCP header with these options.
+fn tcp_len(options: &[u8]) -> Option<u16> {
+    u16::try_from(20 + options.len()).ok()
 }
 
 /// RFC 9293 section 3.1 and RFC 8200 section 8.1; the order of the addresses does not matter to the sum.

@@ -24,14 +24,20 @@ impl Engine {
     /// resolution of one millisecond.
     pub fn next_deadline(&self) -> Option<Instant> {
         let sessions = self.wheel.next_ms().map(Instant::from_millis);
-        sessions.into_iter().chain(self.fragments_deadline()).min()
+        let handshakes = self.shields.next_ms().map(Instant::from_millis);
+        sessions.into_iter().chain(handshakes).chain(self.fragments_deadline()).min()
     }
 
     /// Ends sessions that have been idle for as long as their timeout, and drops fragments that waited for as long as
-    /// theirs; looks at `budget` timers of each at the most. Returns whether more may be due.
+    /// theirs; sends again what nobody answered. Looks at `budget` timers of each at the most, and with a budget of one at
+    /// handshakes only when no session is due. Returns whether more may be due.
     pub fn expire(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
         let sessions = self.expire_sessions(now, budget, out);
-        self.expire_fragments(now, budget, out) || sessions
+        let fragments = self.expire_fragments(now, budget, out);
+        if sessions && budget == 1 {
+            return true;
+        }
+        self.expire_handshakes(now, budget, out) || fragments || sessions
     }
 
     fn expire_sessions(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
@@ -151,6 +157,13 @@ impl Engine {
             out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
         }
         self.end_following(now, slot);
+        let mark = self.table.hot(slot).mark;
+        if mark.is_shaking_hands() {
+            self.give_handshake_up(slot, out);
+        }
+        if mark.is_counted() {
+            self.uncount_half_open(now, slot);
+        }
         self.remember(now, slot, reason);
         if self.table.key(slot).has_one_way_number() {
             self.pairs.end(&self.table, slot);

@@ -9,7 +9,7 @@ use sekisho_engine::policy::Ruleset;
 use sekisho_engine::reason::{Kind, Reason};
 use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::{Duration, Instant};
-use sekisho_engine::{Evidence, HijackSign};
+use sekisho_engine::{Evidence, HijackSign, Rewrite};
 use thiserror::Error;
 
 use crate::capture::{Capture, CaptureError};
@@ -167,7 +167,10 @@ impl Replay<'_> {
         self.summary.frames += 1;
         self.summary.duration_ns = arrival.time.as_nanos();
         match decision {
-            Some(decision) => self.settle(arrival, bytes, wire_len, None, decision)?,
+            Some(decision) => {
+                let rewrite = self.simulation.rewrite();
+                self.settle(arrival, bytes, wire_len, None, decision, rewrite.as_ref())?;
+            }
             None => {
                 let line = self.journal.lines.as_mut().map(Lines::hold);
                 let held = HeldFrame { arrival, bytes: bytes.to_vec(), wire_len, line };
@@ -185,11 +188,19 @@ impl Replay<'_> {
         wire_len: usize,
         line: Option<Held>,
         decision: Decision,
+        rewrite: Option<&Rewrite>,
     ) -> io::Result<()> {
         if decision.is_forward() {
             self.summary.forwarded += 1;
             let now = since_start(self.simulation.now());
-            self.journal.leave(now, arrival.port.other(), bytes, wire_len)?;
+            match rewrite {
+                None => self.journal.leave(now, arrival.port.other(), bytes, wire_len)?,
+                Some(rewrite) => {
+                    let mut bytes = bytes.to_vec();
+                    rewrite.apply(&mut bytes);
+                    self.journal.leave(now, arrival.port.other(), &bytes, wire_len)?;
+                }
+            }
         } else {
             self.summary.dropped += 1;
         }
@@ -206,9 +217,10 @@ impl Replay<'_> {
         let happened: Vec<_> = self.simulation.happened().collect();
         for happening in happened {
             match happening {
-                Happening::Settled { frame, decision } => {
+                Happening::Settled { frame, decision, rewrite } => {
                     if let Some(held) = self.held.remove(&frame) {
-                        self.settle(held.arrival, &held.bytes, held.wire_len, held.line, decision)?;
+                        let HeldFrame { arrival, bytes, wire_len, line } = held;
+                        self.settle(arrival, &bytes, wire_len, line, decision, rewrite.as_deref())?;
                     }
                 }
                 Happening::Ended { session, reason } => {

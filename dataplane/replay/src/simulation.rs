@@ -25,7 +25,8 @@ use sekisho_engine::session::SessionId;
 use sekisho_engine::session::room::{Budgets, Pressure};
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{
-    Config, Engine, Event, Evidence, Glance, HijackSign, Outbox, OwnFrame, Prospect, Running, Verdict, steer,
+    Config, Engine, Event, Evidence, Glance, HijackSign, Outbox, OwnFrame, Prospect, Rewrite, Running,
+    SynProxy, Verdict, steer,
 };
 
 mod fragments;
@@ -70,6 +71,8 @@ pub enum Happening {
         frame: u64,
         /// What became of it.
         decision: Decision,
+        /// What changes in it, if it leaves.
+        rewrite: Option<Box<Rewrite>>,
     },
     /// A session ended.
     Ended {
@@ -114,10 +117,12 @@ impl Simulation {
         let mut names = RuleNames::default();
         let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
         let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
+        let syn_proxy = Arc::new(SynProxy::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
             let running = Running::new(Arc::clone(&policy));
             let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, START);
+            engine.share_syn_proxy(Arc::clone(&syn_proxy), START);
             if let Some(before) = started {
                 engine.set_started(START - before);
             }
@@ -144,6 +149,11 @@ impl Simulation {
     /// Sends every packet the long way, as if none were plain; verdicts are the same.
     pub fn set_thorough(&mut self) {
         self.is_glancing = false;
+    }
+
+    /// Takes out what changes in the frame that was inspected last, if it leaves.
+    pub fn rewrite(&mut self) -> Option<Rewrite> {
+        self.outbox.rewrite.take()
     }
 
     /// The virtual time.

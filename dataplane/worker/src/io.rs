@@ -57,11 +57,17 @@ pub trait PacketIo {
     /// All bytes of the frame at `place`, in order; the first part is its head.
     fn segments(&self, place: usize) -> impl Iterator<Item = &[u8]>;
 
+    /// The first bytes of the frame at `place`, to write: those that [`PacketIo::view`] shows.
+    fn head_mut(&mut self, place: usize) -> &mut [u8];
+
     /// Queues frames of the batch to leave by `port`, in order: those whose places' bits are set, the lowest for place 0.
     fn forward(&mut self, places: u64, port: Port);
 
     /// All bytes of a frame that was taken out, in order.
     fn bytes_of(packet: &Self::Packet) -> impl Iterator<Item = &[u8]>;
+
+    /// The first bytes of a frame that was taken out, to write.
+    fn head_of(packet: &mut Self::Packet) -> &mut [u8];
 
     /// Queues a frame that was taken out to leave by `port`.
     fn depart(&mut self, packet: Self::Packet, port: Port);

@@ -75,6 +75,10 @@ impl PacketIo for MemoryIo {
         core::iter::once(self.view(place).head)
     }
 
+    fn head_mut(&mut self, place: usize) -> &mut [u8] {
+        self.batch[place].as_mut().map_or(&mut [], |frame| &mut frame[..])
+    }
+
     fn forward(&mut self, places: u64, port: Port) {
         for (place, frame) in self.batch.iter_mut().enumerate() {
             if places >> place & 1 == 1 {
@@ -85,6 +89,10 @@ impl PacketIo for MemoryIo {
 
     fn bytes_of(packet: &Vec<u8>) -> impl Iterator<Item = &[u8]> {
         core::iter::once(&packet[..])
+    }
+
+    fn head_of(packet: &mut Vec<u8>) -> &mut [u8] {
+        packet
     }
 
     fn depart(&mut self, packet: Vec<u8>, port: Port) {

@@ -242,7 +242,9 @@ impl<Io: PacketIo> Worker<Io> {
             let port = port_of(place);
             let glance = &self.glances[place];
             let is_forward = if !glance.is_plain() {
-                self.judge(now, place, port, from_device)
+                let is_forward = self.judge(now, place, port, from_device);
+                self.rewrite(place);
+                is_forward
             } else if from_device && workers > 1 && glance.owner(workers) != self.config.worker {
                 self.hand_over(place, port, glance.owner(workers));
                 continue;
@@ -251,7 +253,9 @@ impl<Io: PacketIo> Worker<Io> {
                 true
             } else {
                 let head = self.io.view(place).head;
-                self.engine.inspect_plain(now, port, glance, head, &mut self.outbox).is_forward()
+                let verdict = self.engine.inspect_plain(now, port, glance, head, &mut self.outbox);
+                self.rewrite(place);
+                verdict.is_forward()
             };
             let is_short = self.lengths[place] <= frame_max[port.other().index()];
             too_long += u64::from(is_forward && !is_short);
@@ -266,6 +270,15 @@ impl<Io: PacketIo> Worker<Io> {
         self.empty_outbox();
         for port in Port::ALL {
             self.flush(port);
+        }
+    }
+
+    /// Changes the frame at hand as the engine says, which it says of a frame that leaves.
+    #[inline]
+    fn rewrite(&mut self, place: usize) {
+        if let Some(rewrite) = &self.outbox.rewrite {
+            rewrite.apply(self.io.head_mut(place));
+            self.outbox.rewrite = None;
         }
     }
 

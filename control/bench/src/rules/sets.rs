@@ -12,8 +12,8 @@ use core::ops::RangeInclusive;
 use std::collections::HashSet;
 
 use sekisho_engine::policy::{
-    Action, AddressSet, AddressSetId, HijackMode, Inspection, LogLevel, Protections, Protocols, Query, Rule,
-    Ruleset, ServiceMatch, SpoofingMode, Timeouts, ZoneId,
+    Action, AddressSet, AddressSetId, Inspection, LogLevel, Protections, Protocols, Query, Rule, Ruleset,
+    ServiceMatch, SpoofingMode, Timeouts, ZoneId,
 };
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -422,7 +422,7 @@ pub fn ruleset(address_sets: Vec<AddressSet>, rules: Vec<Rule>) -> Ruleset {
         protections: Protections {
             spoofing: SpoofingMode::Off,
             bogons: SpoofingMode::Off,
-            hijack: HijackMode::Off,
+            ..Ruleset::default().protections
         },
     }
 }

@@ -113,6 +113,12 @@ pub struct SessionMeans {
     pub on_deploy: &'static str,
     /// Whether its start and end are logged.
     pub logged: bool,
+    /// How its source proves that it is real, if it has to: `auto`, `always` or `verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syn_proxy: Option<&'static str>,
+    /// Whose initial sequence numbers are replaced, if any are: `randomise` or `randomise-both`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_numbers: Option<&'static str>,
     /// The helper that follows it, and opens the connections that it announces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helper: Option<&'static str>,
@@ -154,7 +160,7 @@ pub fn explain_compiled(
         },
         _ => Decider::Default { action: policy.ruleset.default_action.word() },
     };
-    let opens = verdict.reason == Reason::SessionNew;
+    let opens = matches!(verdict.reason, Reason::SessionNew | Reason::SynCookie | Reason::SynChallenged);
     Explanation {
         packet: say::packet(query),
         from: zone_found(resolved, policy, query, query.from, query.source),
@@ -261,12 +267,18 @@ fn zone_found(
 
 fn session_means(policy: &Policy, verdict: &Verdict, query: &ExplainQuery, asked: &Query) -> SessionMeans {
     let rule = verdict.rule.map(|id| policy.rule(id));
+    let is_tcp = query.protocol == protocol::TCP;
     let on_deploy =
         rule.and_then(|rule| rule.sessions_on_deploy).unwrap_or(policy.ruleset.inspection.sessions_on_deploy);
     SessionMeans {
         timeouts: timeouts(policy.timeouts(policy.timeouts_of(verdict.rule)), query),
         on_deploy: on_deploy.word(),
         logged: policy.logs_sessions(verdict.rule),
+        syn_proxy: rule.filter(|_| is_tcp).map(|rule| rule.syn_proxy.word()).filter(|word| *word != "off"),
+        sequence_numbers: rule
+            .filter(|_| is_tcp)
+            .map(|rule| rule.sequence_numbers.word())
+            .filter(|word| *word != "keep"),
         helper: policy.helper_for(verdict.rule, asked).map(Word::word),
     }
 }

@@ -75,6 +75,18 @@ pub(super) fn mismatch(
     }
 }
 
+/// How the source proves that it is real.
+fn syn_proxy(mode: &str) -> Option<&'static str> {
+    match mode {
+        "auto" => Some("under a flood of its destination its source first has to answer a SYN cookie"),
+        "always" => Some("its source first has to answer a SYN cookie; then the server hears of it"),
+        "verify" => {
+            Some("a source that is not known first has to answer a challenge, and its SYN comes again")
+        }
+        _ => None,
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "packet   {}", self.packet)?;
@@ -91,6 +103,13 @@ impl fmt::Display for Explanation {
             writeln!(f, "         idle timeouts: {}", timeouts.join(", "))?;
             let logged = if session.logged { "logged" } else { "not logged" };
             writeln!(f, "         {}; its start and end are {logged}", session.deploy_text())?;
+            if let Some(means) = session.syn_proxy.and_then(syn_proxy) {
+                writeln!(f, "         {means}")?;
+            }
+            if let Some(whose) = session.sequence_numbers {
+                let whose = if whose == "randomise" { "of the end that answers" } else { "of both ends" };
+                writeln!(f, "         the initial sequence numbers {whose} are replaced")?;
+            }
             if let Some(helper) = session.helper {
                 writeln!(
                     f,

@@ -1,15 +1,15 @@
 //! The keys of the policy file.
 
 use sekisho_engine::policy::{
-    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SpoofingMode,
-    TcpWindowMode, Timeouts,
+    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SequenceNumbers,
+    SpoofingMode, SynProxyMode, TcpWindowMode, Timeouts,
 };
 use sekisho_engine::port::Port;
 
 use super::{DURATION, PATH, VERSION, optional, required};
 use crate::shape::{Field, List, Named, Object, Shape, Text};
 use crate::text::{address, duration as duration_text, ethertype, name, service, vlan};
-use crate::words::{Helper, LinkLocalProtocol, Off, SynProxy, names};
+use crate::words::{Helper, LinkLocalProtocol, Off, names};
 
 /// The most of each, far beyond what anybody writes and well within what the engine holds.
 pub(crate) const ZONES_MAX: usize = 4096;
@@ -283,9 +283,17 @@ static RULE: Object = Object {
         ),
         optional(
             "syn_proxy",
-            Shape::Words(names::<SynProxy>),
+            Shape::Words(names::<SynProxyMode>),
             "off",
-            "Whether TCP connections are answered with SYN cookies: never, under a flood, or always.",
+            "Whether the source of a TCP connection has to prove that it is real: never; by a SYN cookie, under a flood \
+             or always; or by the reset that answers a challenge.",
+        ),
+        optional(
+            "sequence_numbers",
+            Shape::Words(names::<SequenceNumbers>),
+            "keep",
+            "Whether the initial sequence numbers of TCP connections are replaced by ones that nobody can guess: not; \
+             those of the end that answers; or those of both ends.",
         ),
         optional("limits", Shape::Object(&LIMITS), "no limits", "How much one source may ask of this rule."),
     ],
@@ -523,7 +531,7 @@ static PROTECTIONS: Object = Object {
             "syn_flood",
             Shape::Choice(&[Shape::Words(names::<Off>), Shape::Object(&SYN_FLOOD)]),
             "off",
-            "When the SYN cookies of rules with syn_proxy: auto begin; either figure starts them.",
+            "When the SYN cookies of rules with syn_proxy: auto begin for a destination; either figure starts them.",
         ),
         optional(
             "port_scan",
@@ -542,13 +550,13 @@ static SYN_FLOOD: Object = Object {
             "half_open",
             Shape::Integer { min: 1, max: 100_000_000 },
             "not looked at",
-            "Connections half open at once.",
+            "Connections to one destination half open at once.",
         ),
         optional(
             "rate",
             Shape::Integer { min: 1, max: 100_000_000 },
             "not looked at",
-            "New connections a second.",
+            "New connections to one destination a second.",
         ),
     ],
 };

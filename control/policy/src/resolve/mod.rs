@@ -9,11 +9,12 @@ mod zones;
 
 use std::path::Path;
 
-use sekisho_engine::policy::Ruleset;
+use sekisho_engine::packet::protocol;
+use sekisho_engine::policy::{Action, Protections, Rule, Ruleset, SequenceNumbers, SynFlood, SynProxyMode};
 use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Diagnostics, Fault, Report, nearest, quoted};
-use crate::model::ResolvedPolicy;
+use crate::model::{ResolvedPolicy, RuleInfo};
 use crate::yaml::Node;
 use addresses::AddressBook;
 use services::ServiceBook;
@@ -40,13 +41,13 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
         rules::Reader::new(&zones, &mut zones_defined, &mut book, &mut services, options.timeouts.clone());
     let (rules, rule_infos) = reader.rules(root.get("rules"), report);
     let timeouts = reader.into_timeouts();
+    check_floods(&rules, &rule_infos, &options.protections, report);
     let policy = ResolvedPolicy {
         file: report.file().to_owned(),
         zones: zones_defined,
         addresses: book.defined(),
         services: services.defined(),
         rules: rule_infos,
-        syn_flood: options.syn_flood,
         port_scan: options.port_scan,
     };
     let (address_sets, hasher) = book.into_sets();
@@ -62,6 +63,32 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
     };
     let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Resolved { policy, ruleset, sha256 }
+}
+
+/// Cookies that never begin, and figures that nothing looks at.
+fn check_floods(rules: &[Rule], infos: &[RuleInfo], protections: &Protections, report: &mut Report) {
+    let begins = protections.syn_flood != SynFlood::default();
+    for (rule, info) in rules.iter().zip(infos) {
+        let has_tcp = rule.services.as_ref().is_none_or(|services| {
+            services.iter().any(|service| service.protocol.is_none_or(|number| number == protocol::TCP))
+        });
+        if rule.syn_proxy == SynProxyMode::Auto && !begins {
+            let message = format!("the rule {} has syn_proxy: auto, which never begins", quoted(&rule.name));
+            report.warning(
+                info.place,
+                message,
+                "say under protections.syn_flood when it does, or write always",
+            );
+        }
+        let asks = rule.syn_proxy != SynProxyMode::Off || rule.sequence_numbers != SequenceNumbers::Keep;
+        if asks && !has_tcp && rule.action == Action::Allow {
+            let message = format!(
+                "the rule {} has no TCP, of which alone syn_proxy and sequence_numbers speak",
+                quoted(&rule.name)
+            );
+            report.warning(info.place, message, "remove them, or add a TCP service");
+        }
+    }
 }
 
 /// Warnings about what the file defines and nothing names.

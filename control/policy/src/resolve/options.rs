@@ -1,9 +1,9 @@
 //! Everything that is said once for the whole policy.
 
-use sekisho_engine::policy::{Action, Inspection, LogLevel, Protections, SpoofingMode, Timeouts};
+use sekisho_engine::policy::{Action, Inspection, LogLevel, Protections, SpoofingMode, SynFlood, Timeouts};
 
 use crate::diagnostic::Report;
-use crate::model::{PortScan, SynFlood};
+use crate::model::PortScan;
 use crate::text::{duration, ethertype};
 use crate::words::{LinkLocalProtocol, Word};
 use crate::yaml::Node;
@@ -16,7 +16,6 @@ pub(super) struct Options {
     pub(super) timeouts: Timeouts,
     pub(super) inspection: Inspection,
     pub(super) protections: Protections,
-    pub(super) syn_flood: Option<SynFlood>,
     pub(super) port_scan: Option<PortScan>,
 }
 
@@ -34,9 +33,11 @@ pub(super) fn options(root: &Node, zones_have_networks: bool, report: &mut Repor
             spoofing: word(protections, "spoofing").unwrap_or(spoofing),
             bogons: word(protections, "bogons").unwrap_or(SpoofingMode::Off),
             hijack: word(protections, "hijack").unwrap_or_default(),
+            syn_flood: object(protections, "syn_flood").map_or(SynFlood::default(), |node| SynFlood {
+                half_open: count(node, "half_open"),
+                rate: count(node, "rate"),
+            }),
         },
-        syn_flood: object(protections, "syn_flood")
-            .map(|node| SynFlood { half_open: count(node, "half_open"), rate: count(node, "rate") }),
         port_scan: object(protections, "port_scan").map(|node| PortScan {
             ports: count(node, "ports").and_then(|ports| u16::try_from(ports).ok()).unwrap_or(u16::MAX),
             within_ms: millis(node, "within").unwrap_or(1),

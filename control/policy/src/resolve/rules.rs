@@ -94,6 +94,8 @@ impl<'a, 'b> Reader<'a, 'b> {
             timeouts: node.get("timeout").map_or(TimeoutsId(0), |node| self.timeouts(node, report)),
             sessions_on_deploy: word(Some(node), "sessions_on_deploy"),
             helpers,
+            syn_proxy: word(Some(node), "syn_proxy").unwrap_or_default(),
+            sequence_numbers: word(Some(node), "sequence_numbers").unwrap_or_default(),
         };
         let limits = node.get("limits").map_or(Limits::default(), |node| Limits {
             sessions_per_source: count(node, "sessions_per_source"),
@@ -106,7 +108,6 @@ impl<'a, 'b> Reader<'a, 'b> {
                 destination: rule.destination.and_then(|_| as_written(node, "destination")),
                 service: rule.services.as_ref().and_then(|_| as_written(node, "service")),
             },
-            syn_proxy: word(Some(node), "syn_proxy").unwrap_or_default(),
             limits,
         };
         self.check_action(node, &rule, report);
@@ -171,7 +172,10 @@ impl<'a, 'b> Reader<'a, 'b> {
             return;
         }
         for entry in node.entries() {
-            if matches!(&*entry.key, "timeout" | "sessions_on_deploy" | "limits" | "syn_proxy") {
+            if matches!(
+                &*entry.key,
+                "timeout" | "sessions_on_deploy" | "limits" | "syn_proxy" | "sequence_numbers"
+            ) {
                 warn_without_session(entry.place, &entry.key, report);
             }
         }

@@ -1,9 +1,11 @@
 //! What a rule does to a packet that it decides: two rules with the same effect can stand for each other.
 
-use sekisho_engine::policy::{Action, LogLevel, OnDeploy, Ruleset, ServiceMatch, Timeouts};
+use sekisho_engine::policy::{
+    Action, LogLevel, OnDeploy, Ruleset, SequenceNumbers, ServiceMatch, SynProxyMode, Timeouts,
+};
 
 use crate::model::{Limits, ResolvedPolicy};
-use crate::words::{Helper, SynProxy};
+use crate::words::Helper;
 
 /// The effect of a rule, or of the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,8 @@ pub(super) struct Effect {
 struct Session {
     timeouts: Timeouts,
     on_deploy: OnDeploy,
-    syn_proxy: SynProxy,
+    syn_proxy: SynProxyMode,
+    sequence_numbers: SequenceNumbers,
     helpers: Vec<(Helper, Vec<ServiceMatch>)>,
     /// Limits count the sessions of one rule: no other rule can stand for it.
     limited_by: Option<usize>,
@@ -32,7 +35,8 @@ impl Effect {
         let session = (rule.action == Action::Allow).then(|| Session {
             timeouts: ruleset.timeouts[usize::from(rule.timeouts.0)].clone(),
             on_deploy: rule.sessions_on_deploy.unwrap_or(ruleset.inspection.sessions_on_deploy),
-            syn_proxy: info.syn_proxy,
+            syn_proxy: rule.syn_proxy,
+            sequence_numbers: rule.sequence_numbers,
             helpers: rule.helpers.clone(),
             limited_by: (info.limits != Limits::default()).then_some(index),
         });
@@ -46,7 +50,8 @@ impl Effect {
         let session = (action == Action::Allow).then(|| Session {
             timeouts: ruleset.timeouts[0].clone(),
             on_deploy: ruleset.inspection.sessions_on_deploy,
-            syn_proxy: SynProxy::Off,
+            syn_proxy: SynProxyMode::Off,
+            sequence_numbers: SequenceNumbers::Keep,
             helpers: Vec::new(),
             limited_by: None,
         });

@@ -220,6 +220,10 @@ impl PacketIo for DpdkIo {
         first.into_iter().chain(more.into_iter().flat_map(|packet| packet.segments().skip(1)))
     }
 
+    fn head_mut(&mut self, place: usize) -> &mut [u8] {
+        self.batch.data_mut(place)
+    }
+
     fn forward(&mut self, places: u64, port: Port) {
         if self.leaving[port.index()].burst.room() < self.batch.len() {
             self.flush(port);
@@ -230,6 +234,10 @@ impl PacketIo for DpdkIo {
 
     fn bytes_of(packet: &Mbuf) -> impl Iterator<Item = &[u8]> {
         packet.packet().segments()
+    }
+
+    fn head_of(packet: &mut Mbuf) -> &mut [u8] {
+        packet.packet_mut().into_data()
     }
 
     fn depart(&mut self, packet: Mbuf, port: Port) {

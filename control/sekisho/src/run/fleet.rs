@@ -7,7 +7,7 @@ use std::time::Duration;
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
-use sekisho_engine::{Event, Running};
+use sekisho_engine::{Event, Running, SynProxy};
 use sekisho_worker::shared::{Switch, WorkerShared};
 use tokio::time::Instant;
 
@@ -22,6 +22,9 @@ pub(crate) struct Fleet {
     pub(crate) switch: Arc<Switch>,
     /// What helpers of all workers expect. Workers: write; control: read.
     pub(crate) expectations: Arc<Expectations>,
+    /// What all workers know of sources that have to prove that they are real. Workers: write; control: read, and rotates
+    /// the secret.
+    pub(crate) syn_proxy: Arc<SynProxy>,
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 

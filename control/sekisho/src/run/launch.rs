@@ -18,7 +18,7 @@ use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
 use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Instant;
-use sekisho_engine::{Config, Engine, Running};
+use sekisho_engine::{Config, Engine, Running, SynProxy};
 use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings, SessionBudgets};
 use sekisho_policy::words::{Hugepages, Poll};
 use sekisho_worker::shared::{Handoff, Switch, WorkerShared};
@@ -245,9 +245,10 @@ impl Spawning<'_> {
         let switch = Arc::new(Switch::default());
         switch.generation.store(self.policy.generation, std::sync::atomic::Ordering::Release);
         let handoff = Handoff::new(self.workers, HANDOFF_FRAMES.into());
-        let secret = secret()?;
+        let secret = random()?;
         let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
-        let mut fleet = Fleet { switch, expectations, workers: Vec::new() };
+        let syn_proxy = Arc::new(SynProxy::new(self.appliance.sessions_capacity, random()?));
+        let mut fleet = Fleet { switch, expectations, syn_proxy, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -270,6 +271,7 @@ impl Spawning<'_> {
                 },
                 running,
                 expectations: Arc::clone(&fleet.expectations),
+                syn_proxy: Arc::clone(&fleet.syn_proxy),
                 switch: Arc::clone(&fleet.switch),
                 handoff: handoff.clone(),
             };
@@ -304,7 +306,7 @@ const fn budgets(settings: &SessionBudgets) -> Budgets {
 }
 
 /// Random words from the kernel.
-fn secret() -> anyhow::Result<HashSecret> {
+pub(crate) fn random() -> anyhow::Result<HashSecret> {
     let mut bytes = [0; 32];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -329,6 +331,7 @@ struct Seed {
     poll: PollMode,
     running: Running,
     expectations: Arc<Expectations>,
+    syn_proxy: Arc<SynProxy>,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -355,6 +358,7 @@ impl Seed {
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
         let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
+        engine.share_syn_proxy(self.syn_proxy, Instant::ZERO);
         engine.set_started(Instant::ZERO);
         engine.set_budgets(self.budgets);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
@@ -391,6 +395,6 @@ mod tests {
 
     #[test]
     fn secrets_differ() {
-        assert_ne!(secret().unwrap().0, secret().unwrap().0);
+        assert_ne!(random().unwrap().0, random().unwrap().0);
     }
 }

@@ -114,6 +114,9 @@ metrics! {
     TABLE_ALARM = Gauge "sekisho_session_table_alarm_ratio" [] "The highest mark that all tables together have passed and not left by 0.05: 0.6, 0.8 or 0.95; 0 where there is none.";
     TABLE_ALARMS = Counter "sekisho_session_table_alarms_total" [] "How often that rose.";
     TABLE_SESSIONS = Gauge "sekisho_session_table_sessions" ["class"] "Live sessions by the class that has a budget: half-open, one-way, established.";
+    PROXY_HANDSHAKES = Gauge "sekisho_syn_proxy_handshakes" [] "Handshakes with servers that the appliance makes for clients which have answered a SYN cookie; at most 16384.";
+    FLOODED = Gauge "sekisho_syn_flooded_destinations" [] "Destinations whose new connections are answered with SYN cookies because they are flooded (`syn_proxy: auto`); those for which the table has no place count as one.";
+    TRUSTED = Gauge "sekisho_syn_verified_sources" [] "Sources that have shown that they are real and are trusted for a while (`syn_proxy: verify`); at most 65536.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";

@@ -43,6 +43,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
 use sekisho_dpdk::{Eal, LargeOnHugePages, cores_open};
+use sekisho_engine::SynProxy;
+use sekisho_engine::flow::HashSecret;
 use sekisho_policy::Appliance;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -64,6 +66,9 @@ static ALLOCATOR: LargeOnHugePages = LargeOnHugePages;
 
 /// How often control takes what workers report.
 const TICK: Duration = Duration::from_millis(10);
+/// How often the secret of SYN cookies changes.
+const ROTATE_EVERY: Duration = Duration::from_secs(600);
+const _: () = assert!(ROTATE_EVERY.as_secs() >= SynProxy::ROTATION_SECS_MIN);
 /// Workers end within this time; the flow log is finished within what is left of a second.
 const STOP_WAIT_MAX: Duration = Duration::from_millis(600);
 const LOG_WAIT_MAX: Duration = Duration::from_millis(250);
@@ -101,6 +106,7 @@ pub(crate) fn run(path: &Path) -> Outcome {
         }
         tokio::task::spawn_local(asymmetric::watch(Rc::clone(&control)));
         tokio::task::spawn_local(fill::watch(Rc::clone(&control)));
+        tokio::task::spawn_local(rotate_secret(Rc::clone(&control)));
         say_ready(&control, &appliance);
         Ok(work(&control, &threads, &mut signals, &appliance).await)
     }));
@@ -216,6 +222,20 @@ async fn work(
                     }
                 }
             },
+        }
+    }
+}
+
+/// Gives SYN cookies, challenges and sequence numbers a new secret now and then: what somebody learns of one is worth
+/// little, and not for long.
+async fn rotate_secret(control: Rc<Control>) {
+    loop {
+        tokio::time::sleep(ROTATE_EVERY).await;
+        match launch::random() {
+            Ok(HashSecret([first, second, ..])) => {
+                control.fleet.syn_proxy.rotate(control.engine_now(), [first, second]);
+            }
+            Err(error) => tracing::warn!("the secret of SYN cookies stays what it was: {error:#}"),
         }
     }
 }

@@ -71,6 +71,7 @@ static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
                 spoofing: SpoofingMode::Log,
                 bogons: SpoofingMode::Log,
                 hijack: HijackMode::End,
+                ..Ruleset::default().protections
             },
             ..Ruleset::default()
         };

@@ -53,6 +53,11 @@ impl Default for Whole {
 }
 
 impl Whole {
+    /// Which of its frames, in the order in which they came, has its headers.
+    pub fn first_frame(&self) -> Option<usize> {
+        self.places.iter().position(|place| place.offset == 0)
+    }
+
     /// Puts the first bytes of the datagram together, for whoever reads more than headers: its helper, or SCTP. `frames`
     /// are its frames, in the order in which they came, each as its segments.
     pub fn put_together<'f, S: IntoIterator<Item = &'f [u8]>>(

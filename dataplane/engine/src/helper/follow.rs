@@ -200,7 +200,8 @@ impl Engine {
         counts.followed.add(1);
         counts.following.add(1);
         self.table.put_beside(slot, [u64::from(number), 0]);
-        self.table.both(slot).0.mark = Mark::followed(helper);
+        let (hot, _) = self.table.both(slot);
+        hot.mark = Mark::followed(helper).beside(hot.mark);
         self.heed(now, port, facts, head, slot);
     }
 
@@ -304,7 +305,7 @@ impl Engine {
         }
         self.followers.give_back(self.table.number_beside(slot));
         self.expectations.end_following();
-        self.table.both(slot).0.mark = Mark::default();
+        self.table.both(slot).0.mark = Mark::default().beside(mark);
     }
 }
 

@@ -183,8 +183,14 @@ impl Mark {
     const FOLLOWED: u8 = 2;
     /// An expectation opened it.
     const EXPECTED: u8 = 4;
-    /// The number of the helper, from here on.
+    /// The number of the helper, from here on: two bits.
     const HELPER: u8 = 3;
+    /// Numbers of its segments are translated ([`crate::protect::syn_proxy`]).
+    const TRANSLATED: u8 = 32;
+    /// The appliance shakes hands with the server in place of the client.
+    const HANDSHAKE: u8 = 64;
+    /// It is one of the half-open sessions of its destination that are counted.
+    const COUNTED: u8 = 128;
 
     const fn followed(helper: Helper) -> Self {
         Self(Self::READ | Self::FOLLOWED | (helper as u8) << Self::HELPER)
@@ -192,6 +198,45 @@ impl Mark {
 
     const fn expected(helper: Helper) -> Self {
         Self(Self::EXPECTED | (helper as u8) << Self::HELPER)
+    }
+
+    /// The same for helpers, and for all else what `other` says.
+    pub(crate) const fn beside(self, other: Self) -> Self {
+        const ELSE: u8 = Mark::TRANSLATED | Mark::HANDSHAKE | Mark::COUNTED;
+        Self(self.0 & !ELSE | other.0 & ELSE)
+    }
+
+    /// Whether nobody but the state machine has anything to do with its packets.
+    #[inline]
+    pub(crate) const fn is_smooth(self) -> bool {
+        self.0 & (Self::READ | Self::TRANSLATED | Self::HANDSHAKE) == 0
+    }
+
+    /// Whether its segments are translated, or answered by the appliance.
+    pub(crate) const fn is_translated(self) -> bool {
+        self.0 & (Self::TRANSLATED | Self::HANDSHAKE) != 0
+    }
+
+    pub(crate) const fn set_translated(&mut self) {
+        self.0 |= Self::TRANSLATED;
+    }
+
+    /// Whether the appliance shakes hands with the server in place of the client.
+    pub(crate) const fn is_shaking_hands(self) -> bool {
+        self.0 & Self::HANDSHAKE != 0
+    }
+
+    pub(crate) const fn set_shaking_hands(&mut self, is_shaking: bool) {
+        self.0 = self.0 & !Self::HANDSHAKE | if is_shaking { Self::HANDSHAKE } else { 0 };
+    }
+
+    /// Whether it is one of the half-open sessions of its destination that are counted.
+    pub(crate) const fn is_counted(self) -> bool {
+        self.0 & Self::COUNTED != 0
+    }
+
+    pub(crate) const fn set_counted(&mut self, is_counted: bool) {
+        self.0 = self.0 & !Self::COUNTED | if is_counted { Self::COUNTED } else { 0 };
     }
 
     /// The same session, which the helper reads no more.

@@ -103,7 +103,7 @@ impl Engine {
         let Expectation { helper, parent, asked, rule, .. } = expected.claim.expectation;
         self.table.put_beside(slot, [parent.number(), u64::from(asked.bits())]);
         let (hot, cold) = self.table.both(slot);
-        hot.mark = Mark::expected(helper);
+        hot.mark = Mark::expected(helper).beside(hot.mark);
         // By name, though the policy in force may have no such rule any more.
         cold.rule = expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule)));
         // Counted first, lest it passes for expired meanwhile.

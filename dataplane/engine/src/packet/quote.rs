@@ -9,7 +9,7 @@ const ERROR_HEADER: usize = 8;
 const CHAIN_MAX: usize = 5;
 
 /// The facts of the packet that the error in `head` quotes, as far as sessions are told by them: addresses, protocol,
-/// ports or identifier, and the sequence number of TCP. `None` where that much is not there.
+/// ports or identifier, the sequence number of TCP, and where its transport header lies in `head`. `None` where that much is not there.
 pub(crate) fn quoted(head: &[u8], error: &Facts) -> Option<Facts> {
     let at = usize::from(error.transport_at);
     let message = head.get(at..)?;
@@ -18,6 +18,7 @@ pub(crate) fn quoted(head: &[u8], error: &Facts) -> Option<Facts> {
     let quote = quote.get(..stated_len(error, message)).unwrap_or(quote);
     let mut facts = Facts { class: Class::Ip, tcp: Tcp::default(), fragment: None, fault: None, ..*error };
     let rest = if error.addresses.is_v4() { v4(quote, &mut facts)? } else { v6(quote, &mut facts)? };
+    facts.transport_at = u16::try_from(at + ERROR_HEADER + quote.len() - rest.len()).ok()?;
     match facts.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
             facts.source_port = be16(rest, 0)?;

@@ -6,6 +6,7 @@ use crate::packet::{self, Facts, protocol};
 use crate::policy::{Action, MidstreamMode, OnExpiry, Query, RuleId, ZoneId};
 use crate::port::Port;
 use crate::protect::spoofing;
+use crate::protect::syn_proxy::Shield;
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::respond;
@@ -21,10 +22,16 @@ impl Engine {
     /// room only for a packet that the rules allow.
     pub(crate) fn first(&mut self, arrival: &Arrival<'_>, over: Option<u32>, out: &mut Outbox) -> Verdict {
         let Arrival { now, port, facts, key, .. } = *arrival;
-        if let Some(reason) = cannot_open(facts)
-            && !(is_midstream(facts) && self.picks_up(now, port, facts))
-        {
-            return self.unknown(port, reason, arrival.packed, arrival.hashed);
+        if let Some(reason) = cannot_open(facts) {
+            if self.running.policy.proves_sources()
+                && facts.protocol == protocol::TCP
+                && let Some(verdict) = self.heed_proof(arrival, over, out)
+            {
+                return verdict;
+            }
+            if !(is_midstream(facts) && self.picks_up(now, port, facts)) {
+                return self.unknown(port, reason, arrival.packed, arrival.hashed);
+            }
         }
         if !is_midstream(facts)
             && let Some(expected) = self.expected(now, port, key)
@@ -57,6 +64,14 @@ impl Engine {
         if matches!(facts.protocol, protocol::TCP | protocol::SCTP) && facts.is_to_group() {
             return Verdict::of(Reason::GroupDestination);
         }
+        let is_altered = self.running.policy.alters_tcp() && facts.protocol == protocol::TCP;
+        let mut counted = None;
+        if is_altered {
+            match self.shield(arrival, rule, out) {
+                Shield::Passes(place) => counted = place,
+                Shield::Answered(reason) => return Verdict { reason, rule, session: None },
+            }
+        }
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
@@ -67,6 +82,12 @@ impl Engine {
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
         self.enter(arrival, slot, rule, opener, out);
+        if let Some(place) = counted {
+            self.count_half_open(arrival, slot, place);
+        }
+        if is_altered && !is_midstream(facts) {
+            self.randomise(arrival, slot, rule, out);
+        }
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }
 

@@ -176,6 +176,10 @@ impl Engine {
                 return Stranger::Unknown;
             }
             if tcp::cannot_open(&plain.tcp) {
+                if policy.proves_sources() {
+                    // It may be the proof.
+                    return Stranger::Unknown;
+                }
                 return Stranger::Dropped(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
             }
         }

@@ -19,8 +19,8 @@ pub use classify::Classifier;
 pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
     Action, AddressSet, AddressSetId, FragmentMode, HijackMode, Inspection, LinkLocal, LogLevel,
-    MidstreamMode, OnDeploy, OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, ServiceMatch,
-    SpoofingMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
+    MidstreamMode, OnDeploy, OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, SequenceNumbers,
+    ServiceMatch, SpoofingMode, SynFlood, SynProxyMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
 };
 
 /// A whole policy, immutable, ready for the workers.
@@ -41,6 +41,10 @@ pub struct Policy {
     picks_up_somewhere: bool,
     /// So many generations back sessions have had the terms that this one gives them.
     alike: u32,
+    /// Some rule has sources prove that they are real.
+    proves_sources: bool,
+    /// Some rule does, or replaces sequence numbers.
+    alters_tcp: bool,
 }
 
 impl Policy {
@@ -54,7 +58,23 @@ impl Policy {
         let modes = ruleset.zones.iter().filter_map(|zone| zone.midstream);
         let picks_up_somewhere =
             modes.chain([ruleset.inspection.midstream]).any(|mode| mode == MidstreamMode::Pickup);
-        Self { generation, ruleset, classifier, zones, keys, by_key, picks_up_somewhere, alike: 0 }
+        let alters_tcp = |rule: &Rule| {
+            rule.syn_proxy != SynProxyMode::Off || rule.sequence_numbers != SequenceNumbers::Keep
+        };
+        let alters_tcp = ruleset.rules.iter().any(alters_tcp);
+        let proves_sources = ruleset.rules.iter().any(|rule| rule.syn_proxy != SynProxyMode::Off);
+        Self {
+            generation,
+            ruleset,
+            classifier,
+            zones,
+            keys,
+            by_key,
+            picks_up_somewhere,
+            proves_sources,
+            alters_tcp,
+            alike: 0,
+        }
     }
 
     /// The rule of that number.
@@ -193,6 +213,28 @@ impl Policy {
     /// Whether any such packet opens a session.
     pub(crate) const fn picks_up_somewhere(&self) -> bool {
         self.picks_up_somewhere
+    }
+
+    /// Whether any rule has sources prove that they are real (`syn_proxy`).
+    #[inline]
+    pub(crate) const fn proves_sources(&self) -> bool {
+        self.proves_sources
+    }
+
+    /// Whether any rule does, or replaces sequence numbers.
+    #[inline]
+    pub(crate) const fn alters_tcp(&self) -> bool {
+        self.alters_tcp
+    }
+
+    /// Whether the initial sequence numbers of this rule's sessions are replaced.
+    pub(crate) fn sequence_numbers(&self, rule: Option<RuleId>) -> SequenceNumbers {
+        rule.map_or(SequenceNumbers::Keep, |rule| self.rule(rule).sequence_numbers)
+    }
+
+    /// How sources of this rule's connections prove that they are real.
+    pub(crate) fn syn_proxy(&self, rule: Option<RuleId>) -> SynProxyMode {
+        rule.map_or(SynProxyMode::Off, |rule| self.rule(rule).syn_proxy)
     }
 
     fn zone(&self, zone: Option<ZoneId>) -> Option<&Zone> {

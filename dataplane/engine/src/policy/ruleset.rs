@@ -64,6 +64,7 @@ impl Default for Ruleset {
                 spoofing: SpoofingMode::Off,
                 bogons: SpoofingMode::Off,
                 hijack: HijackMode::Off,
+                syn_flood: SynFlood::default(),
             },
         }
     }
@@ -173,6 +174,10 @@ pub struct Rule {
     pub sessions_on_deploy: Option<OnDeploy>,
     /// Helpers, each with the services whose sessions it follows; the first that has a session follows it.
     pub helpers: Vec<(Helper, Vec<ServiceMatch>)>,
+    /// Whether TCP connections have to prove that their source is real before the server hears of them.
+    pub syn_proxy: SynProxyMode,
+    /// Whether the initial sequence numbers of its TCP sessions are replaced.
+    pub sequence_numbers: SequenceNumbers,
 }
 
 impl Rule {
@@ -190,8 +195,36 @@ impl Rule {
             timeouts: TimeoutsId(0),
             sessions_on_deploy: None,
             helpers: Vec::new(),
+            syn_proxy: SynProxyMode::Off,
+            sequence_numbers: SequenceNumbers::Keep,
         }
     }
+}
+
+/// Whether, and how, the source of a TCP connection has to prove that it is real.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SynProxyMode {
+    /// It has not.
+    #[default]
+    Off,
+    /// By a SYN cookie, while its destination is flooded ([`SynFlood`]).
+    Auto,
+    /// By a SYN cookie, always.
+    Always,
+    /// By the reset that a real stack sends in answer to a wrong SYN/ACK; the source is then trusted for a while.
+    Verify,
+}
+
+/// Whether the initial sequence numbers of TCP sessions are replaced by ones that nobody can guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SequenceNumbers {
+    /// They are not.
+    #[default]
+    Keep,
+    /// Those of the end that answers.
+    Randomise,
+    /// Those of both ends.
+    RandomiseBoth,
 }
 
 /// Which IP versions a service speaks of.
@@ -466,6 +499,18 @@ pub struct Protections {
     pub bogons: SpoofingMode,
     /// What becomes of a TCP session that bears the signature of a hijacked one.
     pub hijack: HijackMode,
+    /// When SYN cookies begin for rules with [`SynProxyMode::Auto`].
+    pub syn_flood: SynFlood,
+}
+
+/// When the SYN cookies of a destination begin: when either figure is passed. They stop when both have been under half
+/// for 10 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SynFlood {
+    /// Connections to one destination that are half open at once; `None`: not looked at.
+    pub half_open: Option<u32>,
+    /// New connections a second to one destination; `None`: not looked at.
+    pub rate: Option<u32>,
 }
 
 impl Default for Inspection {

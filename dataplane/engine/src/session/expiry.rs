@@ -72,6 +72,7 @@ impl Engine {
         let Some(link) = self.table.link(slot) else { return };
         let key = self.table.key(slot);
         let is_reset = reason != Reason::SendProbe;
+        let is_translated = self.table.hot(slot).mark.is_translated();
         for to in Port::ALL {
             let (mut segment, further) = tcp::expected_by(&self.table.hot(slot).peers, to.index());
             let mut sequences = [Some(segment.sequence), None];
@@ -83,8 +84,10 @@ impl Engine {
                 segment.flags = tcp_flags::ACK;
                 sequences[0] = Some(segment.sequence.wrapping_sub(1));
             }
+            let translation = self.table.translation(slot);
             for sequence in sequences.into_iter().flatten() {
-                segment.sequence = sequence;
+                segment.sequence =
+                    if is_translated { translation.heard(to.other(), sequence) } else { sequence };
                 if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
                     && out.frame(frame)
                 {

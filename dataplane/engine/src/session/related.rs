@@ -25,6 +25,10 @@ impl Engine {
         };
         let (sender, peers) = (port.other().index(), &self.table.hot(slot).peers);
         let is_sound = match quoted.protocol {
+            protocol::TCP if self.table.hot(slot).mark.is_translated() => {
+                let sequence = self.table.translation(slot).own(port.other(), quoted.tcp.sequence);
+                tcp::may_have_sent(peers, sender, sequence)
+            }
             protocol::TCP => tcp::may_have_sent(peers, sender, quoted.tcp.sequence),
             protocol::SCTP => {
                 let offered = Some(quoted.tcp.acknowledgement).filter(|tag| *tag != 0);

@@ -53,12 +53,19 @@ impl Engine {
         if action != Action::Allow {
             return None;
         }
+        let translation = self.table.translation(slot).begun_anew();
+        let is_translated = self.table.hot(slot).mark.is_translated();
         self.end(now, slot, Reason::EndReopened, out);
         let slot = match self.open(&Arrival { port: opener, ..*arrival }, out) {
             Ok(slot) => slot,
             Err(reason) => return Some(Verdict { reason, rule, session: None }),
         };
         self.table.both(slot).0.peers = peers;
+        if is_translated {
+            // The SYN left with numbers that were translated.
+            self.table.set_translation(slot, &translation);
+            self.table.both(slot).0.mark.set_translated();
+        }
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         if let Some(helper) = self.running.policy.helper_for(rule, &query) {
             self.counters.helpers[helper.index()].stopped(Stop::Midstream).add(1);

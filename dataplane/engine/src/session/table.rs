@@ -22,6 +22,7 @@ use crate::port::Port;
 
 mod ahead;
 mod half_open;
+mod translated;
 
 use half_open::{Class, List};
 
@@ -157,9 +158,9 @@ impl Hot {
     }
 
     /// Whether a packet of it may pass with nothing but its state machine to ask: its ends' addresses are right, nobody
-    /// asked whether they live, no helper reads.
+    /// asked whether they live, no helper reads, no number is translated.
     pub(crate) const fn is_smooth(&self) -> bool {
-        self.flags & (Self::CLEAN | Self::ASKED) == Self::CLEAN && !self.mark.is_read()
+        self.flags & (Self::CLEAN | Self::ASKED) == Self::CLEAN && self.mark.is_smooth()
     }
 
     /// As what it makes room for a newcomer in a full table; `None`: it never does.
@@ -322,6 +323,8 @@ pub struct Table {
     /// Of a session that a helper follows: the number of its entry there. Of one that a helper expected: its control
     /// session, and what rules were asked of that. Memory as with `wide`.
     beside: Vec<[u64; 2]>,
+    /// Of sessions that the appliance takes part in; memory as with `wide`.
+    translated: Vec<translated::Words>,
     /// First free slot among those that were used before.
     free: u32,
     /// Slots from here on were never used.
@@ -350,6 +353,7 @@ impl Table {
             wide: vec![[0; 2]; capacity],
             links: vec![[[0; 12]; 2]; capacity],
             beside: vec![[0; 2]; capacity],
+            translated: vec![[0; 6]; capacity],
             free: NIL,
             untouched: 0,
             live: 0,

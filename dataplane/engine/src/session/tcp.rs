@@ -462,4 +462,4 @@ fn higher(a: u32, b: u32) -> u32 {
 
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
-mod tests;
+pub(crate) mod tests;

@@ -62,7 +62,12 @@ impl Simulation {
             self.waiting.whole = whole;
             self.begin_sessions();
             let decision = self.decision(verdict);
-            let settled = frames.into_iter().map(|(frame, _)| Happening::Settled { frame, decision });
+            let rewrite = self.outbox.rewrite.take();
+            let rewritten = rewrite.as_ref().and_then(|_| self.waiting.whole.first_frame());
+            let settled = frames.into_iter().enumerate().map(|(place, (frame, _))| {
+                let rewrite = rewrite.clone().filter(|_| Some(place) == rewritten).map(Box::new);
+                Happening::Settled { frame, decision, rewrite }
+            });
             self.happened.extend(settled);
             let happened = self.empty_outbox();
             self.happened.extend(happened);
@@ -75,7 +80,7 @@ impl Simulation {
         for Released { datagram, reason } in self.outbox.released.drain(..) {
             let decision = Decision { reason, rule: None, session: None };
             let frames = self.waiting.shelf.take(datagram);
-            happened.extend(frames.map(|(frame, _)| Happening::Settled { frame, decision }));
+            happened.extend(frames.map(|(frame, _)| Happening::Settled { frame, decision, rewrite: None }));
         }
     }
 }

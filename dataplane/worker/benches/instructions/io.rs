@@ -101,6 +101,11 @@ impl PacketIo for ScriptIo {
         core::iter::once(self.batch[place])
     }
 
+    /// Scenes rewrite nothing.
+    fn head_mut(&mut self, _place: usize) -> &mut [u8] {
+        &mut []
+    }
+
     fn forward(&mut self, places: u64, port: Port) {
         let mut left = places;
         while left != 0 {
@@ -112,6 +117,10 @@ impl PacketIo for ScriptIo {
 
     fn bytes_of<'a>(packet: &'a &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
         core::iter::once(*packet)
+    }
+
+    fn head_of<'a>(_packet: &'a mut &'static [u8]) -> &'a mut [u8] {
+        &mut []
     }
 
     fn depart(&mut self, packet: &'static [u8], port: Port) {

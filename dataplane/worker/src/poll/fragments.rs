@@ -90,6 +90,11 @@ impl<Io: PacketIo> Worker<Io> {
         let bundle = &mut *self.bundle;
         let verdict = self.engine.judge_whole(now, &bundle.whole, &mut self.outbox);
         let leaves_by = bundle.whole.port.other();
+        if let Some(rewrite) = self.outbox.rewrite.take()
+            && let Some(packet) = bundle.whole.first_frame().and_then(|first| bundle.frames.get_mut(first))
+        {
+            rewrite.apply(Io::head_of(packet));
+        }
         for packet in bundle.frames.drain(..) {
             if verdict.is_forward() {
                 self.io.depart(packet, leaves_by);

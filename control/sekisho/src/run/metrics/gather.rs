@@ -120,6 +120,10 @@ fn sessions(page: &Page, control: &Control) -> Done {
         })
     });
     page.add(&SESSIONS, live)?;
+    let (syn_proxy, now) = (&control.fleet.syn_proxy, control.engine_now());
+    page.one(&PROXY_HANDSHAKES, f64::from(syn_proxy.handshakes()))?;
+    page.one(&FLOODED, syn_proxy.flooded(now) as f64)?;
+    page.one(&TRUSTED, syn_proxy.trusted(now) as f64)?;
     let opened: u64 = workers.iter().map(|worker| worker.engine.opened.get()).sum();
     page.one(&SESSIONS_OPENED, opened as f64)?;
     let [half_open, one_way] = fill::unestablished(control);

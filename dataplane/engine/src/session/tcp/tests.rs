@@ -422,6 +422,6 @@ fn log_mode_passes_what_strict_mode_drops() {
 
 mod attacker;
 mod conversation;
-mod endpoint;
+pub(crate) mod endpoint;
 mod reference;
 mod walk;

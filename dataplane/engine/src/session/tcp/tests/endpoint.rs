@@ -5,10 +5,10 @@ use super::*;
 
 /// Numbers that look random and follow from a seed.
 #[derive(Clone)]
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,59 +17,59 @@ impl Dice {
     }
 
     /// Below `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.roll() % bound
     }
 
     /// Once in `times`.
-    pub(super) fn once_in(&mut self, times: u64) -> bool {
+    pub(crate) fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 }
 
 /// How an end behaves.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
-    pub(super) scale: Option<u8>,
-    pub(super) sack: bool,
+pub(crate) struct Manner {
+    pub(crate) scale: Option<u8>,
+    pub(crate) sack: bool,
     /// Data in its SYN, or what it takes of it.
-    pub(super) fast_open: u64,
-    pub(super) buffer: u64,
+    pub(crate) fast_open: u64,
+    pub(crate) buffer: u64,
     /// Bytes it sends in all.
-    pub(super) total: u64,
-    pub(super) segment_max: u64,
+    pub(crate) total: u64,
+    pub(crate) segment_max: u64,
     /// Takes back windows that it has offered.
-    pub(super) shrinks: bool,
+    pub(crate) shrinks: bool,
     /// Keepalives carry a byte, probes of a closed window the next one.
-    pub(super) garbage: bool,
+    pub(crate) garbage: bool,
     /// Closes when it has sent everything.
-    pub(super) closes: bool,
+    pub(crate) closes: bool,
     /// Aborts at some moment.
-    pub(super) aborts: bool,
+    pub(crate) aborts: bool,
 }
 
 /// A segment under way, with what selective acknowledgement tells.
 #[derive(Clone, Debug)]
-pub(super) struct Packet {
-    pub(super) segment: Segment,
-    pub(super) sack: Vec<(u64, u64)>,
+pub(crate) struct Packet {
+    pub(crate) segment: Segment,
+    pub(crate) sack: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Endpoint {
-    pub(super) manner: Manner,
-    pub(super) isn: u32,
+pub(crate) struct Endpoint {
+    pub(crate) manner: Manner,
+    pub(crate) isn: u32,
     /// SND.NXT, SND.UNA, right edge of the window, largest window ever, what the last update came with.
-    pub(super) next: u64,
-    pub(super) acknowledged: u64,
+    pub(crate) next: u64,
+    pub(crate) acknowledged: u64,
     edge: u64,
     edge_max: u64,
-    pub(super) window_max: u64,
+    pub(crate) window_max: u64,
     updated_by: (u64, u64),
     sacked: Vec<(u64, u64)>,
     peer_isn: Option<u32>,
     /// RCV.NXT, what arrived beyond it, what the program has read, the right edge that was offered.
-    pub(super) expected: u64,
+    pub(crate) expected: u64,
     beyond: Vec<(u64, u64)>,
     read: u64,
     offered: u64,
@@ -80,11 +80,11 @@ pub(super) struct Endpoint {
     is_passive: bool,
     acknowledges_later: bool,
     /// Aborted, or reset.
-    pub(super) is_dead: bool,
+    pub(crate) is_dead: bool,
 }
 
 impl Endpoint {
-    pub(super) fn new(isn: u32, manner: Manner, is_passive: bool) -> Self {
+    pub(crate) fn new(isn: u32, manner: Manner, is_passive: bool) -> Self {
         Self {
             manner,
             isn,
@@ -114,17 +114,17 @@ impl Endpoint {
     }
 
     /// It knows the other end's SYN.
-    pub(super) fn has_met(&self) -> bool {
+    pub(crate) fn has_met(&self) -> bool {
         self.peer_isn.is_some()
     }
 
     /// Its FIN is acknowledged.
-    pub(super) fn has_closed(&self) -> bool {
+    pub(crate) fn has_closed(&self) -> bool {
         self.acknowledged > self.fin()
     }
 
     /// All that it will ever send is acknowledged.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.is_dead || self.acknowledged == self.fin() + u64::from(self.manner.closes)
     }
 
@@ -183,7 +183,7 @@ impl Endpoint {
     }
 
     /// A moment of its own: it opens, sends, sends again, probes, reads, closes, aborts.
-    pub(super) fn act(&mut self, dice: &mut Dice) -> Option<Packet> {
+    pub(crate) fn act(&mut self, dice: &mut Dice) -> Option<Packet> {
         if self.is_dead || self.is_passive && self.peer_isn.is_none() {
             return None;
         }
@@ -239,7 +239,7 @@ impl Endpoint {
     }
 
     /// What it answers at once.
-    pub(super) fn receive(&mut self, packet: &Packet, dice: &mut Dice) -> Option<Packet> {
+    pub(crate) fn receive(&mut self, packet: &Packet, dice: &mut Dice) -> Option<Packet> {
         let tcp = &packet.segment.tcp;
         if self.is_dead {
             return self.refuse(&packet.segment);

@@ -1,0 +1,241 @@
+//! Real stacks whose connections the appliance takes part in: a web server, whose client speaks first, and an FTP server,
+//! which speaks first itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sekisho_tests::frames::{MACS, SYN, Segment};
+use sekisho_tests::impairment::Weather;
+use sekisho_tests::lab::{LAN, LAN_VLAN, LAN6, WAN, WAN_VLAN, WAN6};
+use sekisho_tests::process::text;
+use sekisho_tests::{Appliance, Lab, Namespace, Running, Wire, wait};
+
+use crate::bad_network::BadLab;
+use crate::helpers::vsftpd;
+use crate::{LIMIT, servers};
+
+/// Both ways, whatever the zones.
+fn policy(rule: &str, more: &str) -> String {
+    format!(
+        "version: 1\ndefaults: {{log: all}}\nzones: {{lan: {{port: lan}}, wan: {{port: wan}}}}\nservices:\n  \
+         ftp: {{ports: tcp/21, helper: ftp}}\n  web: [tcp/80]\nrules:\n  \
+         - {{name: publish, from: wan, to: lan, service: [ftp, web], action: allow, {rule}}}\n  \
+         - {{name: out, from: lan, to: wan, service: [ftp, web], action: allow, {rule}}}\n{more}"
+    )
+}
+
+/// Fetches the page of a web server: one megabyte.
+fn fetches(client: &Namespace, address: &str) {
+    let url =
+        if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
+    let got = client.run(&format!("curl -sS -g --max-time 20 -o /dev/null -w %{{size_download}} {url}"));
+    assert_eq!(text(&got.stdout), (1 << 20).to_string(), "{url}: {}", text(&got.stderr));
+}
+
+/// What an FTP server says before anybody asks it; `None` when it says nothing within `limit`.
+fn greeting(client: &Namespace, address: &str, limit: Duration) -> Option<String> {
+    let asking = client.start(&format!("nc -n -d {address} 21"));
+    let said = || Some(asking.output()).filter(|said| said.contains("220"));
+    wait::holds_within(limit, || said().is_some());
+    said()
+}
+
+/// Nothing that the ends sent each other was found wrong.
+fn nothing_was_wrong(appliance: &Appliance) {
+    for reason in ["tcp-bad-checksum", "tcp-out-of-window", "tcp-handshake", "tcp-state", "syn-proxy-full"] {
+        assert_eq!(appliance.count(reason), 0, "{reason}: {:?}", appliance.drops());
+    }
+}
+
+#[test]
+fn cookies_let_real_stacks_through_on_either_side_over_ipv4_and_ipv6() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
+    for (server, client, addresses) in [(&lab.lan, &lab.wan, [LAN, LAN6]), (&lab.wan, &lab.lan, [WAN, WAN6])]
+    {
+        for address in addresses {
+            let listens = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+            let web = servers::http(server, &listens);
+            fetches(client, address);
+            drop(web);
+            let ftp = vsftpd(server, address);
+            assert!(greeting(client, address, LIMIT).is_some(), "{address} says nothing");
+            drop(ftp);
+        }
+    }
+    assert!(appliance.count("syn-cookie-proven") >= 8);
+    assert_eq!(appliance.count("session-new"), 0, "nobody came without a cookie");
+    nothing_was_wrong(&appliance);
+}
+
+/// What a sniffer at a port of the appliance says of the first frame that fits.
+fn sniffs(lab: &Lab, side: &str, filter: &str) -> Running {
+    let sniffer = lab.port(side);
+    let words = ["tcpdump", "-i", &sniffer, "-nn", "-U", "-c", "1", filter];
+    let mut command = std::process::Command::new(words[0]);
+    let mut sniffing = Running::start(command.args(&words[1..]));
+    sniffing.says(LIMIT, "listening on");
+    sniffing
+}
+
+/// What a stack offers comes to the other though neither hears the other's SYN, and is in force.
+#[test]
+fn cookies_keep_window_scale_sack_and_time_stamps() {
+    let lab = Lab::up();
+    let _appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
+    let _ftp = vsftpd(&lab.lan, LAN);
+    let asked = sniffs(&lab, "wan", "tcp[13] == 2");
+    let told = [
+        sniffs(&lab, "wan", "tcp[13] == 18"),
+        sniffs(&lab, "lan", "tcp[13] == 2"),
+        sniffs(&lab, "lan", "tcp[13] == 18"),
+    ];
+    let spoken = sniffs(&lab, "wan", "tcp[13] & 8 != 0");
+    let asking = lab.wan.start(&format!("nc -n -d {LAN} 21"));
+    wait::until(LIMIT, "it speaks", || asking.output().contains("220"));
+    let said = |mut sniffing: Running, what: &str| {
+        sniffing.says(LIMIT, what);
+        sniffing.output()
+    };
+    let scale = |line: &str| {
+        line.split("wscale ").nth(1).and_then(|rest| rest.split([']', ',']).next()).map(str::to_owned)
+    };
+    let offer = said(asked, "wscale");
+    for sniffing in told {
+        let line = said(sniffing, "wscale");
+        assert!(line.contains("sackOK") && line.contains("TS val") && line.contains("mss 1460"), "{line}");
+        if line.contains("[S]") {
+            assert_eq!(scale(&line), scale(&offer), "{line} after {offer}");
+        }
+    }
+    said(spoken, "TS val");
+}
+
+/// A helper follows a control session whose beginning the appliance made itself.
+#[test]
+fn a_helper_follows_a_session_that_began_with_a_cookie() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
+    let _ftp = vsftpd(&lab.lan, LAN);
+    for mode in ["--disable-epsv", "--ftp-port -"] {
+        let fetched = lab.wan.run(&format!(
+            "curl -sS --max-time 20 -o /dev/null -w %{{size_download}} {mode} ftp://{LAN}/file"
+        ));
+        assert_eq!(text(&fetched.stdout), (1 << 20).to_string(), "{mode}: {}", text(&fetched.stderr));
+    }
+    assert_eq!(appliance.count("session-expected"), 2);
+    nothing_was_wrong(&appliance);
+}
+
+#[test]
+fn cookies_bear_the_tags_of_their_connection() {
+    let lab = Lab::up_with_vlan(20);
+    let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
+    let _web = servers::http(&lab.lan, LAN_VLAN);
+    fetches(&lab.wan, LAN_VLAN);
+    let _ftp = vsftpd(&lab.wan, WAN_VLAN);
+    assert!(greeting(&lab.lan, WAN_VLAN, LIMIT).is_some());
+    nothing_was_wrong(&appliance);
+}
+
+/// The weakness of cookies: the acknowledgement is lost, and the client waits for a server that never heard of it.
+#[test]
+fn a_client_that_waits_hears_its_server_though_acknowledgements_are_lost() {
+    let weather = Weather {
+        lost: 50,
+        repeated: 20,
+        held_back: 50,
+        delay: Duration::from_millis(1),
+        jitter: Duration::from_millis(5),
+    };
+    let bad = BadLab::up(weather);
+    let appliance = bad.appliance_under(&policy("syn_proxy: always", ""));
+    let _ftp = vsftpd(&bad.lab.lan, LAN);
+    // A cookie that was sent again repairs what was lost; until that has been seen.
+    let again = || appliance.count("syn-cookie") - appliance.count("syn-cookie-asked");
+    for _ in 0..5 {
+        let calls: Vec<_> = (0..40).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
+        for call in &calls {
+            let said = wait::holds_within(Duration::from_secs(40), || call.output().contains("220"));
+            assert!(said, "silence: {} {}", call.output(), appliance.json(&["counters"])["reasons"]);
+        }
+        if again() > 0 {
+            break;
+        }
+    }
+    assert!(again() > 0, "no cookie had to be sent again: the network is too good");
+    let _web = servers::http(&bad.lab.lan, LAN);
+    fetches(&bad.lab.wan, LAN);
+    assert_eq!(appliance.count("tcp-bad-checksum"), 0);
+}
+
+#[test]
+fn verification_lets_a_real_stack_through_untouched() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy("syn_proxy: verify", ""));
+    let _web = servers::http(&lab.lan, LAN);
+    fetches(&lab.wan, LAN);
+    assert!(appliance.count("syn-verified") >= 1);
+    assert_eq!(appliance.count("syn-cookie"), 0);
+    let asked = appliance.count("syn-challenged");
+    fetches(&lab.wan, LAN);
+    assert_eq!(appliance.count("syn-challenged"), asked, "it is known now");
+    let _six = servers::http(&lab.wan, &format!("[{WAN6}]"));
+    fetches(&lab.lan, WAN6);
+    assert_eq!(metric(&appliance, "sekisho_syn_verified_sources"), 2.0);
+    nothing_was_wrong(&appliance);
+}
+
+#[test]
+fn replaced_numbers_are_none_of_the_ends_business() {
+    let lab = Lab::up();
+    let appliance = Appliance::start(&lab, &policy("sequence_numbers: randomise-both", ""));
+    let _web = servers::http(&lab.lan, LAN);
+    fetches(&lab.wan, LAN);
+    let _six = servers::http(&lab.wan, &format!("[{WAN6}]"));
+    fetches(&lab.lan, WAN6);
+    nothing_was_wrong(&appliance);
+}
+
+/// A flood from forged sources: it fills nothing, and an honest client gets through meanwhile.
+#[test]
+fn auto_answers_a_flood_with_cookies_and_an_honest_client_gets_through() {
+    let lab = Lab::up();
+    let flood = "protections: {syn_flood: {half_open: 60, rate: 200}}\n";
+    let appliance = Appliance::start(&lab, &policy("syn_proxy: auto", flood));
+    let _web = servers::http(&lab.lan, LAN);
+    fetches(&lab.wan, LAN);
+    assert_eq!(appliance.count("syn-cookie"), 0, "no flood, no cookies");
+    let wire = Wire::on(Some(lab.wan.name()), "eth0");
+    let to: SocketAddr = format!("{LAN}:80").parse().expect("an address");
+    for number in 0..1200u32 {
+        let [a, b, c, _] = (number.wrapping_mul(0x9e37_79b9)).to_be_bytes();
+        let from = SocketAddr::from(([11, a, b, c], 1024 + u16::from(a)));
+        let mut packet = Segment::new(SYN, number, 0).between(from, to);
+        packet.macs = [lab_mac(&lab.lan), MACS[1]];
+        wire.send(&packet.frame());
+    }
+    wait::until(LIMIT, "the flood is answered", || appliance.count("syn-cookie-asked") > 300);
+    assert_eq!(metric(&appliance, "sekisho_syn_flooded_destinations"), 1.0);
+    fetches(&lab.wan, LAN);
+    assert!(appliance.count("syn-cookie-proven") >= 1, "by a cookie");
+    let live = appliance.json(&["status"])["workers"][0]["sessions"].as_u64();
+    assert!(live.is_some_and(|live| live <= 250), "{live:?} sessions");
+}
+
+/// The MAC address of a host's interface.
+fn lab_mac(host: &Namespace) -> [u8; 6] {
+    let told = host.must("cat /sys/class/net/eth0/address");
+    let mut mac = [0; 6];
+    for (byte, text) in mac.iter_mut().zip(told.trim().split(':')) {
+        *byte = u8::from_str_radix(text, 16).expect("a byte");
+    }
+    mac
+}
+
+/// The value of a metric without labels.
+fn metric(appliance: &Appliance, name: &str) -> f64 {
+    let page = appliance.metrics();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is not on the page"))
+}

@@ -180,7 +180,7 @@ reasons! {
     SendUnreachable, Send, "reject-icmp-prohibited", "ICMP 3/13 or ICMPv6 1/1, administratively prohibited, to the sender of a rejected packet.";
     SendExpiryReset, Send, "expiry-reset", "A TCP reset that tells an end that its idle session was cut (`on_expiry: reset`, or `probe` without an answer).";
     SendHijackReset, Send, "hijack-reset", "A TCP reset that tells an end that its session was hijacked and is over (`protections.hijack: end`).";
-    SendCookie, Send, "syn-cookie", "A SYN/ACK with a SYN cookie, in place of the server's (`syn_proxy`); once more where nobody acknowledged it.";
+    SendCookie, Send, "syn-cookie", "A SYN/ACK with a SYN cookie, in place of the server's (`syn_proxy`); again where nobody acknowledged it.";
     SendProxySyn, Send, "syn-proxy-syn", "A SYN to the server on behalf of a client that has proven itself.";
     SendProxyAck, Send, "syn-proxy-ack", "An acknowledgement that ends the handshake with the server, or that opens the window of the client.";
     SendProxyReset, Send, "syn-proxy-reset", "A TCP reset to an end of a handshake that came to nothing.";

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::policy::{
-    Action, Classifier, HijackMode, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, Zone,
-    ZoneId,
+    Action, Classifier, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, Zone, ZoneId,
 };
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
@@ -301,11 +300,7 @@ impl Rig {
     fn new(workers: u16, script: Script, ruleset: Ruleset) -> Self {
         let ruleset = Ruleset {
             zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
-            protections: Protections {
-                spoofing: SpoofingMode::Drop,
-                bogons: SpoofingMode::Off,
-                hijack: HijackMode::Off,
-            },
+            protections: Protections { spoofing: SpoofingMode::Drop, ..Ruleset::default().protections },
             ..ruleset
         };
         let policy = Arc::new(Policy::compile(1, ruleset, &mut RuleNames::default()));

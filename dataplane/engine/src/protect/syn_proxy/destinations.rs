@@ -213,7 +213,7 @@ impl Destination {
 
     /// Counts a new connection; how many there were in this second.
     fn count(&self, now_ms: u64, limits: SynFlood) -> u32 {
-        let now_second = now_ms / 1000 & 0xffff_ffff;
+        let now_second = (now_ms / 1000) & 0xffff_ffff;
         let count = |word: u64| match word >> 32 == now_second {
             true => Some(word + u64::from(word & 0xffff_ffff < 0xffff_ffff)),
             false => Some(now_second << 32 | 1),

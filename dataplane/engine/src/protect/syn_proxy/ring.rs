@@ -1,4 +1,4 @@
-//! The newest cookies, to be sent once more where nobody acknowledged them.
+//! The newest cookies, to be sent again where nobody acknowledged them.
 //!
 //! The weakness of SYN cookies is the lost acknowledgement of a client that waits for the server to speak first: the
 //! client believes in a connection of which nobody knows. Its SYN/ACK, sent again, makes it acknowledge again. Each engine

@@ -19,6 +19,7 @@ mod operators;
 mod paths;
 mod ping;
 mod programs;
+mod protections;
 mod refuse;
 mod scan;
 mod servers;

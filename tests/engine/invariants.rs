@@ -103,7 +103,7 @@ impl Books {
                     assert_eq!(reason.kind(), Kind::End);
                     *self.given.entry(reason).or_default() += 1;
                 }
-                Event::Drop { .. } | Event::Suspect { .. } => {}
+                Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
             }
         }
         for frame in self.out.frames.drain(..) {

@@ -21,8 +21,6 @@ pub struct ResolvedPolicy {
     pub rules: Vec<RuleInfo>,
     /// When SYN cookies begin; `None`: never.
     pub syn_flood: Option<SynFlood>,
-    /// What counts as a port scan; `None`: nothing.
-    pub port_scan: Option<PortScan>,
 }
 
 /// Something that the file defines under a name.
@@ -45,8 +43,6 @@ pub struct RuleInfo {
     pub written: Written,
     /// SYN cookies.
     pub syn_proxy: SynProxy,
-    /// How much one source may ask.
-    pub limits: Limits,
 }
 
 /// The matching fields of a rule as they were written.
@@ -60,15 +56,6 @@ pub struct Written {
     pub service: Option<Box<str>>,
 }
 
-/// How much one source may ask of a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// Live sessions of the rule; `None`: any number.
-    pub sessions_per_source: Option<u32>,
-    /// New sessions a second; `None`: any number.
-    pub new_sessions_per_second_per_source: Option<u32>,
-}
-
 /// When SYN cookies begin: when either figure is passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SynFlood {
@@ -76,15 +63,4 @@ pub struct SynFlood {
     pub half_open: Option<u32>,
     /// New connections a second.
     pub rate: Option<u32>,
-}
-
-/// What counts as a port scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct PortScan {
-    /// More different destination ports than this, refused to one source,
-    pub ports: u16,
-    /// within this many milliseconds,
-    pub within_ms: u32,
-    /// block it for this many milliseconds.
-    pub block_for_ms: u32,
 }

@@ -143,6 +143,16 @@ reasons! {
     NeighbourHopLimit, Drop, "neighbour-hop-limit", "A neighbour discovery message whose hop limit is not 255: it was not sent on this link (RFC 4861 section 7.1).";
 
     // Dropped: limits of the appliance.
+    LimitSourceSessions, Drop, "limit-source-sessions", "The rule allows the packet, but its source has as many live sessions of the rule as one may (`limits.sessions_per_source`).";
+    LimitSourceRate, Drop, "limit-source-rate", "The rule allows the packet, but its source opens sessions of the rule faster than one may (`limits.new_sessions_per_second_per_source`).";
+    LimitPrefixSessions, Drop, "limit-prefix-sessions", "The rule allows the packet, but the sources of its prefix have as many live sessions of the rule as they may (`limits.sessions_per_prefix`).";
+    LimitPrefixRate, Drop, "limit-prefix-rate", "The rule allows the packet, but the sources of its prefix open sessions of the rule faster than they may (`limits.new_sessions_per_second_per_prefix`).";
+    LimitRuleSessions, Drop, "limit-rule-sessions", "The rule allows the packet, but has as many live sessions as it may (`limits.sessions`).";
+    LimitRuleRate, Drop, "limit-rule-rate", "The rule allows the packet, but its sessions begin faster than they may (`limits.new_sessions_per_second`).";
+    LimitRulePackets, Drop, "limit-rule-packets", "The sessions of the rule send more packets than they may (`limits.packets_per_second`).";
+    LimitRuleBits, Drop, "limit-rule-bits", "The sessions of the rule send more bits than they may (`limits.bits_per_second`).";
+    LimitTableFull, Drop, "limit-table-full", "The rule has limits, and there is no room to count one more source, prefix or rule.";
+    SourceBlocked, Drop, "source-blocked", "The packet belongs to no live session, and its source is on the block list: for a port scan, or by order.";
     TableFull, Drop, "session-table-full", "The session table is full, and no half-open session could be evicted for the newcomer.";
     PairsFull, Drop, "pairs-full", "An ESP, AH or PPTP packet, and no room to remember which numbers belong together for one more pair of hosts.";
     HandoffFull, Drop, "handoff-full", "The ring to the worker that owns the session was full.";

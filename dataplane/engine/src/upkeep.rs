@@ -151,6 +151,7 @@ impl Engine {
             out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
         }
         self.end_following(now, slot);
+        self.release_held(slot);
         self.remember(now, slot, reason);
         if self.table.key(slot).has_one_way_number() {
             self.pairs.end(&self.table, slot);

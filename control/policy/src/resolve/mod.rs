@@ -35,7 +35,7 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
     let mut services = ServiceBook::new(root.get("services"));
     services.resolve_all(report);
     let (zones, mut zones_defined) = zones::zones(root.get("zones"), &mut book, report);
-    let options = options::options(root, zones.iter().any(|zone| zone.networks.is_some()), report);
+    let options = options::options(root, zones.iter().any(|zone| zone.networks.is_some()), &mut book, report);
     let mut reader =
         rules::Reader::new(&zones, &mut zones_defined, &mut book, &mut services, options.timeouts.clone());
     let (rules, rule_infos) = reader.rules(root.get("rules"), report);
@@ -47,7 +47,6 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
         services: services.defined(),
         rules: rule_infos,
         syn_flood: options.syn_flood,
-        port_scan: options.port_scan,
     };
     let (address_sets, hasher) = book.into_sets();
     let ruleset = Ruleset {

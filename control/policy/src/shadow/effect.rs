@@ -2,7 +2,7 @@
 
 use sekisho_engine::policy::{Action, LogLevel, OnDeploy, Ruleset, ServiceMatch, Timeouts};
 
-use crate::model::{Limits, ResolvedPolicy};
+use crate::model::ResolvedPolicy;
 use crate::words::{Helper, SynProxy};
 
 /// The effect of a rule, or of the default.
@@ -34,7 +34,7 @@ impl Effect {
             on_deploy: rule.sessions_on_deploy.unwrap_or(ruleset.inspection.sessions_on_deploy),
             syn_proxy: info.syn_proxy,
             helpers: rule.helpers.clone(),
-            limited_by: (info.limits != Limits::default()).then_some(index),
+            limited_by: rule.limits.as_ref().map(|_| index),
         });
         let is_logged = rule.log.unwrap_or_else(|| logs(ruleset.default_log, rule.action));
         Self { action: rule.action, is_logged, session }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
+use sekisho_engine::protect::Guards;
 use sekisho_engine::{Event, Running};
 use sekisho_worker::shared::{Switch, WorkerShared};
 use tokio::time::Instant;
@@ -22,6 +23,8 @@ pub(crate) struct Fleet {
     pub(crate) switch: Arc<Switch>,
     /// What helpers of all workers expect. Workers: write; control: read.
     pub(crate) expectations: Arc<Expectations>,
+    /// What protections of all workers remember. Workers: write; control: read, and write the block list.
+    pub(crate) guards: Arc<Guards>,
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 

@@ -16,6 +16,7 @@ use sekisho_engine::fragment::FRAMES_MAX;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::Guards;
 use sekisho_engine::time::Instant;
 use sekisho_engine::{Config, Engine, Running};
 use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings};
@@ -245,7 +246,8 @@ impl Spawning<'_> {
         let handoff = Handoff::new(self.workers, HANDOFF_FRAMES.into());
         let secret = secret()?;
         let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
-        let mut fleet = Fleet { switch, expectations, workers: Vec::new() };
+        let guards = Arc::new(Guards::new(self.appliance.sessions_capacity, secret));
+        let mut fleet = Fleet { switch, expectations, guards, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -266,6 +268,7 @@ impl Spawning<'_> {
                     Poll::Adaptive => PollMode::Adaptive,
                 },
                 running,
+                guards: Arc::clone(&fleet.guards),
                 expectations: Arc::clone(&fleet.expectations),
                 switch: Arc::clone(&fleet.switch),
                 handoff: handoff.clone(),
@@ -319,6 +322,7 @@ struct Seed {
     poll: PollMode,
     running: Running,
     expectations: Arc<Expectations>,
+    guards: Arc<Guards>,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -345,6 +349,7 @@ impl Seed {
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
         let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
+        engine.share_guards(self.guards);
         engine.set_started(Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));
         let config = WorkerConfig { worker: self.number, poll: self.poll };

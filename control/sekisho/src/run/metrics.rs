@@ -100,6 +100,10 @@ metrics! {
     EXPECTATIONS_EXPIRED = Counter "sekisho_expectations_expired_total" ["helper"] "Announced connections that did not come in time.";
     EXPECTATIONS_WITHDRAWN = Counter "sekisho_expectations_withdrawn_total" ["helper"] "Announced connections that had not come when their control session ended.";
     EXPECTATIONS_REFUSED = Counter "sekisho_expectations_refused_total" ["helper", "cause"] "Announcements that opened nothing, by cause.";
+    BLOCKED = Gauge "sekisho_blocked_sources" ["cause"] "Sources on the block list, by cause; `sekisho blocks` lists them.";
+    BLOCKS = Counter "sekisho_blocks_total" ["cause"] "How often a source was put on the block list, by cause.";
+    BLOCKS_EVICTED = Counter "sekisho_blocks_evicted_total" [] "Sources that left the block list before their time, because others needed the place.";
+    SCANS_FORGED = Counter "sekisho_scan_packets_forged_total" [] "Refused packets that did not count as a port scan, because somebody forges a source whose sessions live.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";

@@ -5,6 +5,7 @@
 //! `sekisho_worker::shared` and nowhere else.
 
 mod asymmetric;
+mod blocks;
 mod control;
 mod convert;
 mod cores;

@@ -10,6 +10,7 @@ use sekisho_engine::flow::HashSecret;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::Guards;
 use sekisho_engine::time::Instant;
 use sekisho_engine::{Config, Engine, Running};
 use sekisho_worker::memory::MemoryIo;
@@ -51,14 +52,21 @@ pub(crate) fn shop(policy: &Arc<Policy>, workers: u16, capacity: u32, frames: Ve
     let mut frames = Some(frames);
     let secret = HashSecret([1, 2, 3, 4]);
     let expectations = Arc::new(Expectations::new(capacity, secret));
-    let fleet = Fleet { switch, expectations: Arc::clone(&expectations), workers: Vec::new() };
+    let guards = Arc::new(Guards::new(capacity, secret));
+    let fleet = Fleet {
+        switch,
+        expectations: Arc::clone(&expectations),
+        guards: Arc::clone(&guards),
+        workers: Vec::new(),
+    };
     let mut shop = Shop { fleet, workers: Vec::new(), hits: Vec::new() };
     for worker in 0..workers {
         let running = Running::new(Arc::clone(policy));
         shop.hits.push(Arc::clone(&running.hits));
         let config =
             Config { worker: worker.try_into().unwrap(), capacity, secret, report_all_sessions: false };
-        let engine = Engine::sharing(Arc::clone(&expectations), config, running, Instant::ZERO);
+        let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, Instant::ZERO);
+        engine.share_guards(Arc::clone(&guards));
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, 1 << 16));
         shop.fleet.workers.push(Arc::clone(&shared));
         let mut io = MemoryIo::default();

@@ -67,7 +67,11 @@ static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
                 link_local: LinkLocal { stp: true, lldp: true, ..LinkLocal::default() },
                 ..Inspection::default()
             },
-            protections: Protections { spoofing: SpoofingMode::Log, bogons: SpoofingMode::Log },
+            protections: Protections {
+                spoofing: SpoofingMode::Log,
+                bogons: SpoofingMode::Log,
+                ..Protections::default()
+            },
             ..Ruleset::default()
         };
         let generation = if action == Action::Allow { 1 } else { 2 };
@@ -159,7 +163,7 @@ fn settle(out: &mut Outbox) -> i64 {
         match event {
             Event::SessionStart { .. } => live += 1,
             Event::SessionEnd { .. } => live -= 1,
-            Event::Drop { .. } | Event::Suspect { .. } => {}
+            Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
         }
     }
     for frame in out.frames.drain(..) {

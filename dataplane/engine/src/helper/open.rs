@@ -46,15 +46,26 @@ impl Engine {
         expected: Expected,
         out: &mut Outbox,
     ) -> Verdict {
-        let Arrival { now, port, facts, .. } = *arrival;
+        let Arrival { now, port, facts, key, .. } = *arrival;
         let rule = expected.rule;
+        // Whoever opened the control session is who asks for this one.
+        let source = || key.five_tuple(expected.claim.expectation.asked.from).source;
+        let admitted = match self.admit(arrival, rule, source, over) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.expectations.give_back(expected.claim);
+                return Verdict { reason, rule, session: None };
+            }
+        };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(arrival, out) else {
+            self.give_back(admitted);
             self.expectations.give_back(expected.claim);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
+        self.keep(slot, admitted);
         self.settle_expected(slot, expected);
         let opener = self.zone_of_source(port, facts);
         self.enter(arrival, slot, rule, opener, out);

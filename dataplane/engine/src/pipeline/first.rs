@@ -24,12 +24,18 @@ impl Engine {
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
+            if self.is_blocked(now, facts.addresses.source()) {
+                return Verdict::of(Reason::SourceBlocked);
+            }
             return self.unknown(port, reason, arrival.packed, arrival.hashed);
         }
         if !is_midstream(facts)
             && let Some(expected) = self.expected(now, port, key)
         {
             return self.open_expected(arrival, over, expected, out);
+        }
+        if self.is_blocked(now, facts.addresses.source()) {
+            return Verdict::of(Reason::SourceBlocked);
         }
         let Some(query) = self.running.policy.query_of(port, facts) else {
             return Verdict::of(Reason::IpTruncated);
@@ -44,12 +50,18 @@ impl Engine {
         if matches!(facts.protocol, protocol::TCP | protocol::SCTP) && facts.is_to_group() {
             return Verdict::of(Reason::GroupDestination);
         }
+        let admitted = match self.admit(arrival, rule, || query.source, over) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Verdict { reason, rule, session: None },
+        };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(arrival, out) else {
+            self.give_back(admitted);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
+        self.keep(slot, admitted);
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
         self.enter(arrival, slot, rule, query.from, out);
@@ -70,7 +82,8 @@ impl Engine {
         let (generation, timeouts, log) =
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let tcp_window = policy.tcp_window(opener);
-        let is_clean = spoofing::is_clean(policy, key);
+        let is_clean = spoofing::is_clean(policy, key) && !policy.is_metered(rule);
+        let notes_life = policy.detector().is_some();
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
         hot.set_clean(is_clean);
@@ -80,6 +93,9 @@ impl Engine {
         self.wheel.insert(&mut self.table.timers(), slot, now.as_millis_up() + u64::from(timeout_ms));
         self.learn_link(slot, port, facts, head);
         self.counters.opened.add(1);
+        if notes_life {
+            self.note_opener(slot, facts.hop_limit);
+        }
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }

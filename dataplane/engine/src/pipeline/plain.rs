@@ -116,6 +116,9 @@ impl Engine {
     ) -> Verdict {
         if let Some(verdict) = self.judge_stray(now, port, glance) {
             self.count(verdict, 1);
+            if self.running.policy.detector().is_some() {
+                self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+            }
             if self.is_to_be_told(now, verdict, out) {
                 self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
             }
@@ -143,6 +146,9 @@ impl Engine {
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
+        if is_stray && self.is_blocked(now, plain.key.addresses(port).source()) {
+            return Some(Verdict::of(Reason::SourceBlocked));
+        }
         is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
     }
 

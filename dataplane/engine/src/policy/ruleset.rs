@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
+use super::limits::Limits;
 use crate::helper::Helper;
 use crate::port::Port;
 
@@ -60,7 +61,7 @@ impl Default for Ruleset {
             rules: Vec::new(),
             timeouts: vec![Timeouts::default()],
             inspection: Inspection::default(),
-            protections: Protections { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off },
+            protections: Protections::default(),
         }
     }
 }
@@ -169,6 +170,8 @@ pub struct Rule {
     pub sessions_on_deploy: Option<OnDeploy>,
     /// Helpers, each with the services whose sessions it follows; the first that has a session follows it.
     pub helpers: Vec<(Helper, Vec<ServiceMatch>)>,
+    /// How much may be asked of it.
+    pub limits: Option<Box<Limits>>,
 }
 
 impl Rule {
@@ -186,6 +189,7 @@ impl Rule {
             timeouts: TimeoutsId(0),
             sessions_on_deploy: None,
             helpers: Vec::new(),
+            limits: None,
         }
     }
 }
@@ -441,6 +445,27 @@ pub enum SpoofingMode {
     Off,
 }
 
+/// What counts as a port scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortScan {
+    /// A source is blocked when more different destination ports than this, from 1 to [`PortScan::THINGS_MAX`], are refused
+    /// to it within the time.
+    pub ports: u16,
+    /// The same of different hosts on one port, or of one kind of ICMP query; `None`: not looked at.
+    pub hosts: Option<u16>,
+    /// The time, in milliseconds, from 1 to [`Timeouts::MAX_MS`].
+    pub within_ms: u32,
+    /// For how long, in milliseconds, from 1 to [`Timeouts::MAX_MS`].
+    pub block_for_ms: u32,
+    /// Sources that are never blocked.
+    pub allow: Option<AddressSetId>,
+}
+
+impl PortScan {
+    /// The most ports or hosts: what is remembered of a suspect is that many words.
+    pub const THINGS_MAX: u16 = 4096;
+}
+
 /// Protections of the whole policy.
 #[derive(Clone, Debug)]
 pub struct Protections {
@@ -448,6 +473,15 @@ pub struct Protections {
     pub spoofing: SpoofingMode,
     /// Sources that no one may have: unspecified, loopback, multicast, broadcast, class E, v4-mapped.
     pub bogons: SpoofingMode,
+    /// Port scans; `None`: not looked for.
+    pub port_scan: Option<PortScan>,
+}
+
+impl Default for Protections {
+    /// All off.
+    fn default() -> Self {
+        Self { spoofing: SpoofingMode::Off, bogons: SpoofingMode::Off, port_scan: None }
+    }
 }
 
 impl Default for Inspection {

@@ -300,7 +300,11 @@ impl Rig {
     fn new(workers: u16, script: Script, ruleset: Ruleset) -> Self {
         let ruleset = Ruleset {
             zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
-            protections: Protections { spoofing: SpoofingMode::Drop, bogons: SpoofingMode::Off },
+            protections: Protections {
+                spoofing: SpoofingMode::Drop,
+                bogons: SpoofingMode::Off,
+                ..Protections::default()
+            },
             ..ruleset
         };
         let policy = Arc::new(Policy::compile(1, ruleset, &mut RuleNames::default()));

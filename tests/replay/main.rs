@@ -22,6 +22,7 @@ mod rules;
 mod sctp;
 mod sessions;
 mod sip;
+mod spoofing;
 mod tcp;
 mod tcp_amendments;
 mod tcp_close;

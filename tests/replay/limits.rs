@@ -1,5 +1,9 @@
 //! Limits of rules: who has reached one gets no session, and everybody else and everything that lives goes on.
 
+use std::num::NonZeroU8;
+
+use sekisho_engine::port::Port;
+use sekisho_replay::simulation::Simulation;
 use sekisho_tests::frames::{ACK, FIN, RST, SYN, Segment, udp};
 
 use super::*;
@@ -315,38 +319,48 @@ pub(crate) fn vocabulary() -> Vec<Scene> {
     }
     scene.lan(udp(at(LAN, 10), at(WAN, 53), &[0; 1300])).drops(Reason::LimitRuleBits).by("lan-out");
     scenes.push(scene);
-    scenes.push(too_many_sources());
+    scenes.push(too_many_sources().0);
     scenes
 }
 
-/// So many sources within a second that one more finds no place to be counted: of a table for 16 sessions.
-fn too_many_sources() -> Scene {
-    let mut scene = Scene::new(&limited("new_sessions_per_second_per_source: 1")).sessions_max(16);
-    for number in 1..=FIRST_WITHOUT_PLACE {
-        let host = format!("192.0.2.{number}");
-        let asks = scene.lan(ask(&host, 1));
-        if number == FIRST_WITHOUT_PLACE {
-            asks.drops(Reason::LimitTableFull).by("lan-out");
-            break;
-        }
-        asks.opens(number, "lan-out");
+/// So many sources within a second that one more, the last, finds no place to be counted: of a table for 16 sessions.
+fn too_many_sources() -> (Scene, u64) {
+    let policy = limited("new_sessions_per_second_per_source: 1");
+    let last = first_without_place(&policy);
+    let mut scene = Scene::new(&policy).sessions_max(16);
+    for number in 1..last {
+        scene.lan(ask(&host(number), 1)).opens(number, "lan-out");
         if number > 16 {
             scene.ends_with_it(number - 16, Reason::EndEvicted);
         }
     }
-    scene
+    scene.lan(ask(&host(last), 1)).drops(Reason::LimitTableFull).by("lan-out");
+    (scene, last)
 }
 
-/// The first of them, by the secret of replays.
-const FIRST_WITHOUT_PLACE: u64 = 60;
+fn host(number: u64) -> String {
+    format!("192.0.2.{number}")
+}
+
+/// Which of them that is, by the secret of replays.
+fn first_without_place(policy: &str) -> u64 {
+    let ruleset = sekisho_tests::scene::ruleset(policy);
+    let mut simulation = Simulation::new(ruleset, NonZeroU8::MIN, 16, None);
+    let refused = (1..200).find(|number| {
+        let frame: Vec<u8> = ask(&host(*number), 1).into();
+        let decision = simulation.inspect(*number, Port::Lan, &frame, frame.len()).unwrap();
+        simulation.happened().for_each(drop);
+        decision.reason == Reason::LimitTableFull
+    });
+    refused.expect("64 places are not enough for 199 sources")
+}
 
 #[test]
 fn who_cannot_be_counted_is_refused_until_others_are_forgotten() {
-    let mut scene = too_many_sources();
+    let (mut scene, last) = too_many_sources();
     // A second later their buckets are full again.
     scene.at_ms(1_100);
-    let host = format!("192.0.2.{FIRST_WITHOUT_PLACE}");
-    scene.lan(ask(&host, 1)).opens(FIRST_WITHOUT_PLACE, "lan-out");
-    scene.ends_with_it(FIRST_WITHOUT_PLACE - 16, Reason::EndEvicted);
+    scene.lan(ask(&host(last), 1)).opens(last, "lan-out");
+    scene.ends_with_it(last - 16, Reason::EndEvicted);
     scene.plays_alone();
 }

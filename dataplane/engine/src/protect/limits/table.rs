@@ -148,7 +148,9 @@ impl LimitTable {
 
     /// Puts back what was spent for nothing.
     pub(super) fn refund(&self, place: Place, cost: u64) {
-        self.second[place.index()].fetch_sub(cost, AcqRel);
+        // The entry may be another's by now, if its session has ended with this packet: nothing goes below zero.
+        let less = |known: u64| Some(known.saturating_sub(cost));
+        let _ = self.second[place.index()].fetch_update(AcqRel, Acquire, less);
     }
 
     /// Writes the second word of an entry that keeps no bucket, and in which the caller has a part.

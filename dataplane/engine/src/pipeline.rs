@@ -444,7 +444,7 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        if self.is_blocked(now, facts.addresses.source()) {
+        if self.is_blocked(now, &facts.addresses) {
             return Verdict::of(Reason::SourceBlocked);
         }
         let Some(query) = self.running.policy.query_of(port, facts) else {

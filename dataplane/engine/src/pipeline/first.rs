@@ -24,7 +24,7 @@ impl Engine {
         if let Some(reason) = cannot_open(facts)
             && !(is_midstream(facts) && self.picks_up(now, port, facts))
         {
-            if self.is_blocked(now, facts.addresses.source()) {
+            if self.is_blocked(now, &facts.addresses) {
                 return Verdict::of(Reason::SourceBlocked);
             }
             return self.unknown(port, reason, arrival.packed, arrival.hashed);
@@ -34,7 +34,7 @@ impl Engine {
         {
             return self.open_expected(arrival, over, expected, out);
         }
-        if self.is_blocked(now, facts.addresses.source()) {
+        if self.is_blocked(now, &facts.addresses) {
             return Verdict::of(Reason::SourceBlocked);
         }
         let Some(query) = self.running.policy.query_of(port, facts) else {

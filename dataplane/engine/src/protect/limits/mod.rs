@@ -124,10 +124,10 @@ impl Engine {
         rule: Option<RuleId>,
         source: impl FnOnce() -> IpAddr,
         over: Option<u32>,
-    ) -> Result<Admitted, Reason> {
+    ) -> Result<Option<Admitted>, Reason> {
         match rule.and_then(|rule| Some((rule, self.running.policy.limits_of(rule)?))) {
-            Some((rule, limits)) => self.admit_limited(arrival, rule, limits, source(), over),
-            None => Ok(Admitted::default()),
+            Some((rule, limits)) => self.admit_limited(arrival, rule, limits, source(), over).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -211,15 +211,17 @@ impl Engine {
 
     /// The session that was admitted begins in `slot`.
     #[inline]
-    pub(crate) fn keep(&mut self, slot: u32, admitted: Admitted) {
-        if !admitted.held.is_empty() {
+    pub(crate) fn keep(&mut self, slot: u32, admitted: Option<Admitted>) {
+        if let Some(admitted) = admitted {
             self.held.set(slot, admitted.held);
         }
     }
 
     /// The session that was admitted does not begin after all.
-    pub(crate) fn give_back(&self, admitted: Admitted) {
-        self.take_back(admitted, &Held::default());
+    pub(crate) fn give_back(&self, admitted: Option<Admitted>) {
+        if let Some(admitted) = admitted {
+            self.take_back(admitted, &Held::default());
+        }
     }
 
     /// The session in `slot` ends.

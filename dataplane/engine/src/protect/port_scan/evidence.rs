@@ -95,7 +95,7 @@ impl Evidence {
             let at = self.suspect(who);
             self.set(at + LAST, now.as_nanos());
             self.set(at + VOID_UNTIL, now.as_nanos().saturating_add(self.within.as_nanos()));
-            (at + HEAD..at + self.stride).for_each(|word| self.set(word, 0));
+            self.forget(at + HEAD);
         });
     }
 
@@ -107,7 +107,12 @@ impl Evidence {
         let (mut count, mut place) = (0, None);
         for at in first..first + self.things_max + 1 {
             let known = self.get(at);
-            let is_recent = known != 0 && moment.wrapping_sub(known & MOMENT) & MOMENT <= within;
+            if known == 0 {
+                // Nothing stands behind the first that is blank.
+                place = place.or(Some(at));
+                break;
+            }
+            let is_recent = moment.wrapping_sub(known & MOMENT) & MOMENT <= within;
             match (known >> MOMENT_BITS == item >> MOMENT_BITS, is_recent) {
                 (true, true) => {
                     self.set(at, item);
@@ -125,8 +130,14 @@ impl Evidence {
         if count < self.things_max {
             return Weight::Counted;
         }
-        (first..first + self.things_max + 1).for_each(|at| self.set(at, 0));
+        self.forget(first);
         Weight::TooMany
+    }
+
+    /// Blanks the items from `first` on.
+    fn forget(&self, first: usize) {
+        let items = first..first + self.things_max + 1;
+        items.take_while(|at| self.get(*at) != 0).for_each(|at| self.set(at, 0));
     }
 
     /// Where the words of a suspect begin; they are blank if nothing was known of it. Only behind the gate.
@@ -137,15 +148,17 @@ impl Evidence {
             return known;
         }
         let at = places.min_by_key(|at| self.rank(*at)).unwrap_or(first);
-        (at..at + self.stride).for_each(|word| self.set(word, 0));
+        (at..at + HEAD).for_each(|word| self.set(word, 0));
+        self.forget(at + HEAD);
         self.set(at + WHO, who);
         at
     }
 
-    /// How much is known of a suspect: few things say whether it is one or more, and that is what tells a scanner from noise.
+    /// How much is known of a suspect: whether it is more than one thing tells a scanner from noise; that somebody forges it is
+    /// more, too.
     fn rank(&self, at: usize) -> (bool, bool, u64) {
         let has = |item: usize| item < self.stride && self.get(at + item) != 0;
-        (self.get(at + WHO) != 0, has(HEAD + 1), self.get(at + LAST))
+        (self.get(at + WHO) != 0, has(HEAD + 1) || has(VOID_UNTIL), self.get(at + LAST))
     }
 
     fn bucket_of(&self, who: u64) -> usize {

@@ -12,7 +12,7 @@ use core::net::IpAddr;
 
 use evidence::{Evidence, THING_BITS, Weight};
 
-use crate::packet::{Facts, protocol, tcp_flags};
+use crate::packet::{Addresses, Facts, protocol, tcp_flags};
 use crate::pipeline::Engine;
 use crate::policy::PortScan;
 use crate::protect::blocks::BlockCause;
@@ -98,11 +98,14 @@ impl Engine {
     }
 
     /// Whether the source of a packet that belongs to no session may open none; the packet is counted.
-    pub(crate) fn is_blocked(&self, now: Instant, source: Option<IpAddr>) -> bool {
+    #[inline]
+    pub(crate) fn is_blocked(&self, now: Instant, addresses: &Addresses) -> bool {
+        !self.guards.blocks.is_empty() && self.is_on_list(now, addresses.source())
+    }
+
+    #[inline(never)]
+    fn is_on_list(&self, now: Instant, source: Option<IpAddr>) -> bool {
         let blocks = &self.guards.blocks;
-        if blocks.is_empty() {
-            return false;
-        }
         let Some((source, found)) = source.and_then(|source| Some((source, blocks.find(source, now)?)))
         else {
             return false;

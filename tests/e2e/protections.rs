@@ -118,7 +118,11 @@ fn a_source_gets_as_many_sessions_as_it_may_and_the_next_when_one_ends() {
     assert!(appliance.count("limit-source-sessions") > 0);
     let dropped = appliance.drops();
     let refused = dropped.iter().find(|drop| drop["reason"] == "limit-source-sessions").expect("it is told");
-    assert_eq!((&refused["rule"], &refused["destination_port"]), (&"web".into(), &80.into()), "{refused}");
+    assert_eq!(
+        (&refused["rule"], &refused["five_tuple"]["destination_port"]),
+        (&"web".into(), &80.into()),
+        "{refused}"
+    );
     let logged = |line: &Value| line["event"] == "drop" && line["reason"] == "limit-source-sessions";
     wait::until(LIMIT, "it is logged as refused", || appliance.flow_log().iter().any(logged));
     // A deploy that keeps the rule forgets nobody.

@@ -91,20 +91,25 @@ fn at_the_very_end_of_the_time_it_still_counts() {
 
 #[test]
 fn every_kind_of_scan_is_one() {
-    let flagged = |flags| move |port| Segment::new(flags, 1, 0).between(at(SCANNER, 50_000), at(LAN, port));
-    let kinds: [(&str, Box<dyn Fn(u16) -> Packet>, Reason); 6] = [
-        ("SYN and connect", Box::new(flagged(SYN)), Reason::DefaultDrop),
-        ("FIN", Box::new(flagged(FIN)), Reason::TcpBadFlags),
-        ("NULL", Box::new(flagged(0)), Reason::TcpBadFlags),
-        ("XMAS", Box::new(flagged(FIN | PSH | URG)), Reason::TcpBadFlags),
-        ("ACK", Box::new(flagged(ACK)), Reason::TcpNoSession),
-        ("UDP", Box::new(|port| udp(at(SCANNER, 50_000), at(LAN, port), b"?")), Reason::DefaultDrop),
+    // UDP has no flags.
+    let kinds = [
+        ("SYN and connect", Some(SYN), Reason::DefaultDrop),
+        ("FIN", Some(FIN), Reason::TcpBadFlags),
+        ("NULL", Some(0), Reason::TcpBadFlags),
+        ("XMAS", Some(FIN | PSH | URG), Reason::TcpBadFlags),
+        ("ACK", Some(ACK), Reason::TcpNoSession),
+        ("UDP", None, Reason::DefaultDrop),
     ];
-    for (kind, probe, reason) in kinds {
+    for (kind, flags, reason) in kinds {
         println!("{kind}");
         let mut scene = Scene::new(POLICY);
         for port in 1..5 {
-            scene.wan(probe(port)).drops(reason);
+            let (source, target) = (at(SCANNER, 50_000), at(LAN, port));
+            let probe = match flags {
+                Some(flags) => Segment::new(flags, 1, 0).between(source, target),
+                None => udp(source, target, b"?"),
+            };
+            scene.wan(probe).drops(reason);
         }
         scene.blocks(ip(SCANNER), "port-scan", 300_000);
         scene.wan(syn(SCANNER, 80)).drops(Reason::SourceBlocked);
@@ -210,16 +215,38 @@ fn whoever_forges_a_source_that_lives_does_not_get_it_blocked() {
 
 #[test]
 fn hosts_on_the_lan_that_live_are_not_blocked_by_what_others_forge_either() {
-    let policy =
-        POLICY.replace("name: out, from: lan, to: wan,", "name: out, from: lan, to: wan, service: udp/53,");
+    let policy = POLICY.replace(
+        "name: out, from: lan, to: wan,",
+        "name: out, from: lan, to: wan, service: [udp/53, tcp/443],",
+    );
     let mut scene = Scene::new(&policy);
-    scene.lan(udp(at(LAN, 5000), at(WAN, 53), b"?")).opens(1, "out");
-    scene.wan(udp(at(WAN, 53), at(LAN, 5000), b"!")).follows(1);
+    Tcp::new(at(LAN, 40_000), at(WAN, 443)).opens(&mut scene, 1, "out");
     for port in 100..140 {
         let forged = Segment::new(SYN, 1, 0).between(at(LAN, 50_000), at(WAN, port)).hop_limit(63);
         scene.lan(forged).drops(Reason::DefaultDrop);
     }
     scene.lan(udp(at(LAN, 5001), at(WAN, 53), b"?")).opens(2, "out");
+    scene.plays();
+}
+
+#[test]
+fn what_is_over_or_no_connection_protects_nobody() {
+    let mut scene = Scene::new(POLICY);
+    let mut web = Tcp::new(at(SCANNER, 40_000), at(LAN, 80));
+    scene.wan(web.client(SYN)).opens(1, "web");
+    scene.lan(web.server(SYN | ACK)).follows(1);
+    scene.wan(web.client(ACK)).follows(1);
+    scene.wan(web.client(FIN | ACK)).follows(1);
+    scene.lan(web.server(FIN | ACK)).follows(1);
+    scene.wan(web.client(ACK)).follows(1);
+    scene.wan(udp(at(SCANNER, 5000), at(LAN, 80), b"?")).opens(2, "web");
+    scene.lan(udp(at(LAN, 80), at(SCANNER, 5000), b"!")).follows(2);
+    // A scanner makes up hop limits as it likes.
+    for port in 1..5_u8 {
+        scene.wan(syn(SCANNER, port.into()).hop_limit(40 + port)).drops(Reason::DefaultDrop);
+    }
+    scene.blocks(ip(SCANNER), "port-scan", 300_000);
+    scene.lan(udp(at(LAN, 80), at(SCANNER, 5000), b"!")).follows(2);
     scene.plays();
 }
 

@@ -99,7 +99,7 @@ fn land_source_routes_and_routing_headers_on_either_port_whatever_the_policy_say
             let routed = datagram(own, others).options(&[kind, 7, 4, 1, 1, 1, 1, 0]);
             scene.on(port, routed).drops(Reason::IpSourceRoute);
         }
-        let routed = |kind| datagram(own6, others6).extension(43, &[kind, 0, 0, 0, 0, 0]);
+        let routed = |kind| datagram(own6, others6).extension(43, &[0, kind, 0, 0, 0, 0, 0]);
         scene.on(port, routed(0)).drops(Reason::Ipv6RoutingHeader);
         // Another kind with no segments left is like any packet.
         scene.on(port, routed(2)).opens(1, "all");

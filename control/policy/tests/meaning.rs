@@ -274,7 +274,7 @@ fn a_port_scan_says_who_is_never_blocked() {
     assert!(loaded.unenforced.is_empty());
     assert!(!loaded.all_warnings().to_string().contains("monitors"), "it is used");
     for (wrong, told) in [
-        (", allow: nobody", "there is no address set named \"nobody\""),
+        (", allow: nobody", "there is no address or set of addresses named \"nobody\""),
         (", allow: any", "\"any\" stands inside allow"),
         (", allow: [192.0.2.9/24]", "host bits"),
         (", hosts: 0", "from 1 to 4096"),

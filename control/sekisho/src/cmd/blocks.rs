@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(
             text(&Blocks { blocks: vec![blocked] }),
             "SOURCE        CAUSE      SINCE  LEFT   PACKETS  IN FORCE\n\
-             198.51.100.7  port-scan  1m1s   3m59s    12.3k  yes\n"
+             198.51.100.7  port-scan  1m1s   3m59s  12.3k    yes\n"
         );
         assert_eq!(text(&Blocks { blocks: Vec::new() }), "no source is blocked\n");
     }

@@ -50,8 +50,8 @@ impl Engine {
         let rule = expected.rule;
         // Whoever opened the control session is who asks for this one.
         let source = || key.five_tuple(expected.claim.expectation.asked.from).source;
-        let admitted = match self.admit(arrival, rule, source, over) {
-            Ok(admitted) => admitted,
+        let admission = match self.admit(arrival, rule, source, over) {
+            Ok(admission) => admission,
             Err(reason) => {
                 self.expectations.give_back(expected.claim);
                 return Verdict { reason, rule, session: None };
@@ -61,11 +61,11 @@ impl Engine {
             self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(arrival, out) else {
-            self.give_back(admitted);
+            self.give_back(admission);
             self.expectations.give_back(expected.claim);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
-        self.keep(slot, admitted);
+        self.keep(slot, admission);
         self.settle_expected(slot, expected);
         let opener = self.zone_of_source(port, facts);
         self.enter(arrival, slot, rule, opener, out);

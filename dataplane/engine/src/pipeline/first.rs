@@ -50,18 +50,18 @@ impl Engine {
         if matches!(facts.protocol, protocol::TCP | protocol::SCTP) && facts.is_to_group() {
             return Verdict::of(Reason::GroupDestination);
         }
-        let admitted = match self.admit(arrival, rule, || query.source, over) {
-            Ok(admitted) => admitted,
+        let admission = match self.admit(arrival, rule, || query.source, over) {
+            Ok(admission) => admission,
             Err(reason) => return Verdict { reason, rule, session: None },
         };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
         let Some(slot) = self.open(arrival, out) else {
-            self.give_back(admitted);
+            self.give_back(admission);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
-        self.keep(slot, admitted);
+        self.keep(slot, admission);
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
         self.enter(arrival, slot, rule, query.from, out);
@@ -83,7 +83,6 @@ impl Engine {
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let tcp_window = policy.tcp_window(opener);
         let is_clean = spoofing::is_clean(policy, key) && !policy.is_metered(rule);
-        let notes_life = policy.detector().is_some();
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
         hot.set_clean(is_clean);
@@ -93,9 +92,6 @@ impl Engine {
         self.wheel.insert(&mut self.table.timers(), slot, now.as_millis_up() + u64::from(timeout_ms));
         self.learn_link(slot, port, facts, head);
         self.counters.opened.add(1);
-        if notes_life {
-            self.note_opener(slot, facts.hop_limit);
-        }
         if log || self.config.report_all_sessions {
             out.event(Event::SessionStart { time: now, session: self.view(now, slot), log });
         }

@@ -146,7 +146,7 @@ impl Engine {
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
-        if is_stray && self.is_blocked(now, &plain.key.addresses(port)) {
+        if is_stray && !self.guards.blocks.is_empty() && self.is_blocked(now, &plain.key.addresses(port)) {
             return Some(Verdict::of(Reason::SourceBlocked));
         }
         is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))

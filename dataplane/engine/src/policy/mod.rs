@@ -97,6 +97,12 @@ impl Policy {
         if self.has_limits { self.rule(rule).limits.as_deref().copied() } else { None }
     }
 
+    /// Whether any rule has limits.
+    #[inline]
+    pub(crate) const fn has_limits(&self) -> bool {
+        self.has_limits
+    }
+
     /// Whether every packet of a session of `rule` is counted.
     pub(crate) fn is_metered(&self, rule: Option<RuleId>) -> bool {
         let limits = rule.filter(|_| self.meters_packets).and_then(|rule| self.rule(rule).limits.as_deref());

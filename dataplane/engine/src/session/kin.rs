@@ -126,15 +126,15 @@ impl Engine {
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
-        let admitted = match self.admit(arrival, rule, || query.source, None) {
-            Ok(admitted) => admitted,
+        let admission = match self.admit(arrival, rule, || query.source, None) {
+            Ok(admission) => admission,
             Err(reason) => return Verdict { reason, rule, session: None },
         };
         let Some(slot) = self.take_slot(arrival, from, state, out) else {
-            self.give_back(admitted);
+            self.give_back(admission);
             return Verdict { reason: Reason::TableFull, rule, session: None };
         };
-        self.keep(slot, admitted);
+        self.keep(slot, admission);
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.enter(arrival, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }

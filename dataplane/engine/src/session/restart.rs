@@ -53,16 +53,16 @@ impl Engine {
         if action != Action::Allow {
             return None;
         }
-        let admitted = match self.admit(arrival, rule, || query.source, Some(slot)) {
-            Ok(admitted) => admitted,
+        let admission = match self.admit(arrival, rule, || query.source, Some(slot)) {
+            Ok(admission) => admission,
             Err(reason) => return Some(Verdict { reason, rule, session: None }),
         };
         self.end(now, slot, Reason::EndReopened, out);
         let Some(slot) = self.open(&Arrival { port: opener, ..*arrival }, out) else {
-            self.give_back(admitted);
+            self.give_back(admission);
             return Some(Verdict { reason: Reason::TableFull, rule, session: None });
         };
-        self.keep(slot, admitted);
+        self.keep(slot, admission);
         self.table.both(slot).0.peers = peers;
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         if let Some(helper) = self.running.policy.helper_for(rule, &query) {

@@ -2,16 +2,15 @@
 //! ends, however it ends.
 
 use super::table::Place;
-use super::{KINDS, Kind};
+use super::{Admitted, KINDS, Kind};
 use crate::policy::RuleId;
 use crate::port::Port;
 
-/// Words of a session: parts by [`Kind`], proofs of life by side, and the rule with the opener's hop limit.
+/// Words of a session: parts by [`Kind`], proofs of life by side, and the rule that meters.
 const WORDS: usize = KINDS + 3;
 const LIFE_AT: usize = KINDS;
-const TERMS_AT: usize = KINDS + 2;
-/// The rule's number is the lower part, one more than its index.
-const RULE: u32 = (1 << 24) - 1;
+/// The rule's index, plus one.
+const METER_AT: usize = KINDS + 2;
 
 /// The parts of a session; all zero: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,34 +47,31 @@ impl Held {
         self.0[LIFE_AT + port.index()] = Place::number(Some(place));
     }
 
+    /// The same, which is no more.
+    pub(super) const fn take_life(&mut self, port: Port) -> Option<Place> {
+        let place = self.life(port);
+        self.0[LIFE_AT + port.index()] = 0;
+        place
+    }
+
     /// All parts and proofs.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.0[..TERMS_AT].iter().filter_map(|number| Place::from_number(*number))
+        self.0[..METER_AT].iter().filter_map(|number| Place::from_number(*number))
     }
 
     /// The rule whose packets are metered, in the policy that the session was decided under.
     pub(super) const fn metered_by(&self) -> Option<RuleId> {
-        match (self.0[TERMS_AT] & RULE).checked_sub(1) {
+        match self.0[METER_AT].checked_sub(1) {
             Some(index) => Some(RuleId(index)),
             None => None,
         }
     }
 
     pub(super) fn set_metered_by(&mut self, rule: Option<RuleId>) {
-        let number = rule.map_or(0, |rule| rule.0 + 1) & RULE;
-        self.0[TERMS_AT] = self.0[TERMS_AT] & !RULE | number;
+        self.0[METER_AT] = rule.map_or(0, |rule| rule.0 + 1);
     }
 
-    /// The hop limit of the opener's first packet; 0 if it was not asked for.
-    pub(super) const fn opener_hops(&self) -> u8 {
-        (self.0[TERMS_AT] >> 24) as u8
-    }
-
-    pub(super) fn set_opener_hops(&mut self, hops: u8) {
-        self.0[TERMS_AT] = self.0[TERMS_AT] & RULE | u32::from(hops) << 24;
-    }
-
-    /// The same life and hops, without the parts of a rule.
+    /// The same proofs of life, without the parts of a rule.
     pub(super) fn without_parts(mut self) -> Self {
         Kind::ALL.into_iter().for_each(|kind| self.set_part(kind, None));
         self.set_metered_by(None);
@@ -90,12 +86,14 @@ pub(crate) struct AllHeld {
     by_slot: Vec<[u32; WORDS]>,
     /// Sessions that hold something.
     holders: u32,
+    /// What the session has taken that is about to begin.
+    pub(super) admitted: Admitted,
 }
 
 impl AllHeld {
     /// For a table of so many slots.
     pub(crate) fn new(capacity: u32) -> Self {
-        Self { by_slot: vec![[0; WORDS]; capacity as usize], holders: 0 }
+        Self { by_slot: vec![[0; WORDS]; capacity as usize], holders: 0, admitted: Admitted::default() }
     }
 
     /// Whether no session holds anything: all that it costs where no rule has limits.

@@ -21,6 +21,7 @@ use crate::pipeline::{Arrival, Engine};
 use crate::policy::{Limits, Quota, RuleId, RuleKey};
 use crate::port::Port;
 use crate::reason::Reason;
+use crate::session::State;
 use crate::time::Instant;
 
 /// What is limited of a rule.
@@ -105,9 +106,14 @@ fn tokens(rate: u64, wanted: u64) -> (u64, u64) {
     (cost.min(depth), depth)
 }
 
-/// What a session has taken that is about to begin. To be kept ([`Engine::keep`]) or given back ([`Engine::give_back`]).
-#[derive(Debug, Default)]
+/// A session may begin. To be kept ([`Engine::keep`]) or given back ([`Engine::give_back`]): whether it has taken anything,
+/// which waits in [`AllHeld`] meanwhile.
+#[derive(Debug)]
 #[must_use = "what is neither kept nor given back is lost"]
+pub(crate) struct Admission(bool);
+
+/// What a session has taken that is about to begin.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Admitted {
     held: Held,
     /// What its first packet cost, by [`Kind`].
@@ -124,10 +130,12 @@ impl Engine {
         rule: Option<RuleId>,
         source: impl FnOnce() -> IpAddr,
         over: Option<u32>,
-    ) -> Result<Option<Admitted>, Reason> {
-        match rule.and_then(|rule| Some((rule, self.running.policy.limits_of(rule)?))) {
-            Some((rule, limits)) => self.admit_limited(arrival, rule, limits, source(), over).map(Some),
-            None => Ok(None),
+    ) -> Result<Admission, Reason> {
+        match rule {
+            Some(rule) if self.running.policy.has_limits() => {
+                self.admit_limited(arrival, rule, source(), over).map(Admission)
+            }
+            _ => Ok(Admission(false)),
         }
     }
 
@@ -136,10 +144,10 @@ impl Engine {
         &mut self,
         arrival: &Arrival<'_>,
         rule: RuleId,
-        limits: Limits,
         source: IpAddr,
         over: Option<u32>,
-    ) -> Result<Admitted, Reason> {
+    ) -> Result<bool, Reason> {
+        let Some(limits) = self.running.policy.limits_of(rule) else { return Ok(false) };
         let now = arrival.now;
         let key = self.running.policy.key(Some(rule));
         let before = over.map_or_else(Held::default, |slot| self.held.get(slot));
@@ -172,14 +180,15 @@ impl Engine {
                 }
                 Err(reason) => reason,
             };
-            self.take_back(admitted, &before);
+            self.take_back(&admitted, &before);
             return Err(refused);
         }
         if let Some(slot) = over {
             self.held.set(slot, left);
         }
         admitted.held.set_metered_by(limits.meters_packets().then_some(rule));
-        Ok(admitted)
+        self.held.admitted = admitted;
+        Ok(true)
     }
 
     /// Takes a part in an entry; a flood that comes too fast is found out without a write.
@@ -196,7 +205,7 @@ impl Engine {
     }
 
     /// Undoes what was taken for a session that does not begin; what it had from `before` stays where it was.
-    fn take_back(&self, admitted: Admitted, before: &Held) {
+    fn take_back(&self, admitted: &Admitted, before: &Held) {
         for kind in Kind::ALL {
             let Some(place) = admitted.held.part(kind) else { continue };
             let cost = admitted.spent[kind as usize];
@@ -211,16 +220,16 @@ impl Engine {
 
     /// The session that was admitted begins in `slot`.
     #[inline]
-    pub(crate) fn keep(&mut self, slot: u32, admitted: Option<Admitted>) {
-        if let Some(admitted) = admitted {
-            self.held.set(slot, admitted.held);
+    pub(crate) fn keep(&mut self, slot: u32, admission: Admission) {
+        if admission.0 {
+            self.held.set(slot, self.held.admitted.held);
         }
     }
 
     /// The session that was admitted does not begin after all.
-    pub(crate) fn give_back(&self, admitted: Option<Admitted>) {
-        if let Some(admitted) = admitted {
-            self.take_back(admitted, &Held::default());
+    pub(crate) fn give_back(&self, admission: Admission) {
+        if admission.0 {
+            self.take_back(&self.held.admitted, &Held::default());
         }
     }
 
@@ -300,42 +309,32 @@ impl Engine {
         }
     }
 
-    /// Takes note, while port scans are looked for, that the ends of the session in `slot` live: its state moved by a packet
-    /// that arrived on `port` with so many hops left.
+    /// Takes note, while port scans are looked for, which ends of the TCP session in `slot` live: its state moved by a
+    /// segment that arrived on `port` with so many hops left. Whoever forges the source of a SYN does not see the answer, and
+    /// cannot acknowledge it; what other protocols answer proves nothing. A session that is over proves nothing any more.
     pub(crate) fn note_life(&mut self, now: Instant, slot: u32, port: Port, hops: u8) {
         let hot = self.table.hot(slot);
-        let (opener, state, has_handshake) = (hot.from(), hot.state, hot.protocol() == protocol::TCP);
-        let mut held = self.held.get(slot);
-        // Whoever forges the source of a SYN does not see the answer, and cannot acknowledge it.
-        let proven = [
-            (port != opener).then_some((port, hops)),
-            (port != opener && !has_handshake).then_some((opener, held.opener_hops())),
-            (port == opener && has_handshake && !state.is_half_open()).then_some((opener, hops)),
-        ];
-        for (side, hops) in proven.into_iter().flatten() {
-            if held.life(side).is_some() {
-                continue;
-            }
-            let address = self.table.key(slot).five_tuple(side).source;
-            let id = id_of_life(self.guards.secret, address);
-            let Ok(place) = self.guards.limits.take(id, u32::MAX, now) else { continue };
-            // The first proof holds, unless it was a weaker one.
-            let is_known = self.guards.limits.look(id).is_some_and(|(_, known)| known != 0);
-            if has_handshake || !is_known {
-                self.guards.limits.write(place, u64::from(hops));
-            }
-            held.set_life(side, place);
+        if hot.protocol() != protocol::TCP {
+            return;
         }
-        if held != self.held.get(slot) {
+        let is_answer = port != hot.from() && hot.state == State::SynReceived;
+        let is_established = matches!(hot.state, State::Established | State::HalfClosed);
+        let is_over = matches!(hot.state, State::Closing | State::TimeWait | State::Reset);
+        let mut held = self.held.get(slot);
+        if is_over {
+            for place in Port::ALL.into_iter().filter_map(|side| held.take_life(side)) {
+                self.guards.limits.give_back(place);
+            }
             self.held.set(slot, held);
+        } else if (is_answer || is_established) && held.life(port).is_none() {
+            let address = self.table.key(slot).five_tuple(port).source;
+            let id = id_of_life(self.guards.secret, address);
+            if let Ok(place) = self.guards.limits.take(id, u32::MAX, now) {
+                self.guards.limits.write(place, u64::from(hops));
+                held.set_life(port, place);
+                self.held.set(slot, held);
+            }
         }
-    }
-
-    /// Remembers the hop limit of a session's first packet.
-    pub(crate) fn note_opener(&mut self, slot: u32, hops: u8) {
-        let mut held = self.held.get(slot);
-        held.set_opener_hops(hops);
-        self.held.set(slot, held);
     }
 
     fn id_of(&self, kind: Kind, rule: RuleKey, limits: &Limits, source: IpAddr) -> u64 {

@@ -25,13 +25,12 @@ fn what_a_session_holds_is_kept_apart() {
     held.set_part(Kind::Bits, Some(place));
     held.set_life(Port::Wan, place);
     held.set_metered_by(Some(RuleId(999_999)));
-    held.set_opener_hops(64);
     assert_eq!(held.part(Kind::Bits), Some(place));
     assert_eq!((held.life(Port::Lan), held.life(Port::Wan)), (None, Some(place)));
-    assert_eq!((held.metered_by(), held.opener_hops()), (Some(RuleId(999_999)), 64));
+    assert_eq!(held.metered_by(), Some(RuleId(999_999)));
     assert_eq!(held.places().count(), 2);
     let bare = held.without_parts();
-    assert_eq!((bare.places().count(), bare.metered_by(), bare.opener_hops()), (1, None, 64));
+    assert_eq!((bare.places().count(), bare.metered_by()), (1, None));
     let mut all = AllHeld::new(4);
     all.set(2, held);
     all.set(2, bare);

@@ -166,7 +166,7 @@ fn wrong_policies_are_refused_with_their_places() {
 #[test]
 fn what_nothing_enforces_yet_is_refused_by_name() {
     let (folder, _) = folder();
-    let asks = format!("{SMALL}protections: {{port_scan: {{ports: 20, within: 10s, block_for: 5m}}}}\n");
+    let asks = format!("{SMALL}protections: {{syn_flood: {{rate: 5000}}}}\n");
     folder.write("asks.yaml", asks);
     let checked = folder.run(&["check", "asks.yaml"]);
     assert_eq!(checked.status, 0);
@@ -177,7 +177,7 @@ fn what_nothing_enforces_yet_is_refused_by_name() {
         ran.done();
     } else {
         let told = ran.wrong_input();
-        assert!(has_place(told.lines().next().unwrap(), "asks.yaml") && told.contains("port_scan"), "{told}");
+        assert!(has_place(told.lines().next().unwrap(), "asks.yaml") && told.contains("syn_flood"), "{told}");
     }
 }
 

@@ -20,6 +20,7 @@ mod operators;
 mod paths;
 mod ping;
 mod programs;
+mod protections;
 mod refuse;
 mod scan;
 mod servers;

@@ -112,7 +112,7 @@ impl Books {
                     );
                     *self.given.entry(reason).or_default() += 1;
                 }
-                Event::Drop { .. } | Event::Suspect { .. } => {}
+                Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
             }
         }
         for frame in self.out.frames.drain(..) {

@@ -6,4 +6,5 @@ mod fragments;
 mod full;
 mod helpers;
 mod invariants;
+mod protections;
 mod simulation;

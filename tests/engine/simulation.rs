@@ -143,6 +143,9 @@ impl World {
                     }
                     told.push(format!("{session} ends: {reason}"));
                 }
+                Happening::Blocked { source, cause, span } => {
+                    told.push(format!("{source} is blocked for {span}: {}", cause.name()));
+                }
                 Happening::Sent(frame) => {
                     assert_eq!(frame.reason.kind(), Kind::Send);
                     *self.sent.entry(frame.reason).or_default() += 1;

@@ -33,6 +33,8 @@ fn scenes() -> Vec<Scene> {
     ];
     scenes.extend(fragments::vocabulary());
     scenes.extend(syn_proxy::vocabulary());
+    scenes.extend(limits::vocabulary());
+    scenes.push(port_scan::vocabulary());
     for (reason, _, frame) in malformed::cases() {
         let mut scene = Scene::new(&format!("{LAN_OUT}inspection: {{fragments: drop}}\n"));
         scene.lan(frame).drops(reason);

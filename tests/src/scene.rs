@@ -5,7 +5,7 @@
 //! to move; the frames that leave by each port; and all that for one, two, three and four workers.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::Path;
 
@@ -65,6 +65,7 @@ enum Line {
     End { time_ns: u64, session: u64, reason: Reason },
     Send { time_ns: u64, port: Port, reason: Reason },
     Deploy { time_ns: u64, name: String },
+    Block { time_ns: u64, source: IpAddr, why: &'static str, span_ns: u64 },
 }
 
 /// What came of a scene that went as it should.
@@ -189,6 +190,13 @@ impl Scene {
         assert_eq!(reason.kind(), Kind::Send);
         let time_ns = self.last().time_ns;
         self.lines.push(Line::Send { time_ns, port, reason });
+        self
+    }
+
+    /// The source of the frame that was sent last is put on the block list for so many milliseconds.
+    pub fn blocks(&mut self, source: IpAddr, why: &'static str, ms: u64) -> &mut Self {
+        let time_ns = self.last().time_ns;
+        self.lines.push(Line::Block { time_ns, source, why, span_ns: ms * 1_000_000 });
         self
     }
 
@@ -325,6 +333,11 @@ impl Scene {
                     let time = seconds(*time_ns);
                     let _ = write!(text, r#"{{"event":"deploy","time":{time},"policy":"{name}"}}"#);
                 }
+                Line::Block { time_ns, source, why, span_ns } => {
+                    let (time, until) = (seconds(*time_ns), seconds(time_ns + span_ns));
+                    let _ = write!(text, r#"{{"event":"block","time":{time},"source":"{source}","#);
+                    let _ = write!(text, r#""reason":"{why}","until":{until}}}"#);
+                }
             }
             text.push('\n');
         }
@@ -337,7 +350,7 @@ impl Scene {
         for line in &self.lines {
             let reason = match line {
                 Line::Verdict { reason, .. } | Line::End { reason, .. } | Line::Send { reason, .. } => reason,
-                Line::Deploy { .. } => continue,
+                Line::Deploy { .. } | Line::Block { .. } => continue,
             };
             *reasons.entry(reason.name()).or_insert(0) += 1;
         }
@@ -357,6 +370,8 @@ impl Scene {
         assert_eq!(summary.sent, of(Kind::Send));
         assert_eq!((summary.sessions_begun, summary.sessions_live), (begun, begun - of(Kind::End)));
         assert_eq!(summary.deploys, self.deploys.len());
+        let blocks = self.lines.iter().filter(|line| matches!(line, Line::Block { .. })).count();
+        assert_eq!(summary.blocked, blocks as u64);
     }
 
     /// What left by each port is what was forwarded, unchanged, in order and at its time, and the appliance's own
@@ -382,7 +397,7 @@ impl Scene {
                     assert_eq!(frame.time_ns, time_ns, "{reason}");
                     own.push((*port, frame.bytes));
                 }
-                Line::End { .. } | Line::Deploy { .. } => {}
+                Line::End { .. } | Line::Deploy { .. } | Line::Block { .. } => {}
             }
         }
         assert!(left.iter_mut().all(|left| left.next().is_none()), "more frames left than were forwarded");

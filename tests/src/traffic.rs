@@ -17,12 +17,13 @@ const POLICIES: [&str; 5] = [
     "\
 version: 1
 zones: {lan: {port: lan}, wan: {port: wan}}
-rules: [{name: out, from: lan, to: wan, action: allow}, {name: in, from: wan, to: lan, service: tcp/443, action: allow}]
+rules: [{name: out, from: lan, to: wan, action: allow}, {name: in, from: wan, to: lan, service: tcp/443, action: allow, limits: {sessions_per_source: 3, sessions_per_prefix: 8}}]
+protections: {port_scan: {ports: 4, hosts: 2, within: 20s, block_for: 5s}}
 ",
     "\
 version: 1
 zones: {lan: {port: lan}, wan: {port: wan}}
-rules: [{name: out, from: lan, to: wan, service: [tcp, icmp], action: allow}, {name: no, from: any, to: any, action: reject}]
+rules: [{name: out, from: lan, to: wan, service: [tcp, icmp], action: allow, limits: {new_sessions_per_second_per_source: 5, sessions: 40, packets_per_second: 500}}, {name: no, from: any, to: any, action: reject}]
 timeouts: {tcp: {syn_sent: 2s, established: 40s}, udp: {unreplied: 3s}, icmp: 5s, on_expiry: probe}
 inspection: {sessions_on_deploy: rematch, midstream: pickup}
 ",

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::blocks::BlockedSource;
 use crate::words::{PortName, Prefix, Protocol, SessionId, SessionState};
 
 /// What the appliance is and how it is.
@@ -199,6 +200,9 @@ pub struct LiveExplanation {
     pub worker: Option<u16>,
     /// The session of the same five-tuple that the appliance cut, as far as it is remembered.
     pub ended: Option<EndedSession>,
+    /// Its source, if that is blocked: a packet that belongs to no live session is dropped, whatever the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<BlockedSource>,
     /// The last drops of either direction that are remembered, oldest first.
     pub drops: Vec<Drop>,
 }

@@ -16,6 +16,7 @@ use crate::answer::{
     Asymmetric, Counters, Deployed, Drops, DryRun, Expectations, Fault, LiveExplanation, SessionCount,
     SessionPage, Status,
 };
+use crate::blocks::{Block, BlockCount, BlockFilter, Blocks};
 use crate::request::{Deploy, ExpectationFilter, Explain, ListDrops, ListSessions, Request, SessionFilter};
 
 /// The largest answer: a page of sessions has some 5 MB.
@@ -159,6 +160,21 @@ impl Client {
     /// What control sessions have announced.
     pub fn expectations(&mut self, filter: ExpectationFilter) -> Result<Expectations, ClientError> {
         self.ask(&Request::ListExpectations(filter))
+    }
+
+    /// Sources that may open no session.
+    pub fn blocks(&mut self, filter: BlockFilter) -> Result<Blocks, ClientError> {
+        self.ask(&Request::ListBlocks(filter))
+    }
+
+    /// Blocks a source, or changes until when it is blocked; whether that was so.
+    pub fn block(&mut self, block: Block) -> Result<BlockCount, ClientError> {
+        self.ask(&Request::Block(block))
+    }
+
+    /// Lets blocked sources go; answers how many.
+    pub fn release_blocks(&mut self, filter: BlockFilter) -> Result<BlockCount, ClientError> {
+        self.ask(&Request::ReleaseBlocks(filter))
     }
 
     /// All counters.

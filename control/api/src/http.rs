@@ -30,6 +30,7 @@ const ASYMMETRIC: &str = "/v1/asymmetric";
 const SESSIONS: &str = "/v1/sessions";
 const SESSIONS_COUNT: &str = "/v1/sessions/count";
 const EXPECTATIONS: &str = "/v1/expectations";
+const BLOCKS: &str = "/v1/blocks";
 const COUNTERS: &str = "/v1/counters";
 const DROPS: &str = "/v1/drops";
 
@@ -43,6 +44,7 @@ pub(crate) const PATHS: &[(&str, &[Method])] = &[
     (SESSIONS, &[Method::GET, Method::DELETE]),
     (SESSIONS_COUNT, &[Method::GET]),
     (EXPECTATIONS, &[Method::GET]),
+    (BLOCKS, &[Method::GET, Method::POST, Method::DELETE]),
     (COUNTERS, &[Method::GET]),
     (DROPS, &[Method::GET]),
 ];
@@ -83,6 +85,9 @@ impl Request {
             Self::CountSessions(filter) => get(SESSIONS_COUNT, query(filter)),
             Self::EndSessions(filter) => Encoded { method: Method::DELETE, ..get(SESSIONS, query(filter)) },
             Self::ListExpectations(filter) => get(EXPECTATIONS, query(filter)),
+            Self::ListBlocks(filter) => get(BLOCKS, query(filter)),
+            Self::Block(block) => Encoded { method: Method::POST, ..get(BLOCKS, query(block)) },
+            Self::ReleaseBlocks(filter) => Encoded { method: Method::DELETE, ..get(BLOCKS, query(filter)) },
             Self::Counters => get(COUNTERS, String::new()),
             Self::ListDrops(list) => get(DROPS, joined(&list.filter, &list.page)),
         }
@@ -115,6 +120,13 @@ impl Request {
                 Ok(if path == POLICY { Self::Deploy(deploy) } else { Self::DryRun(deploy) })
             }
             (EXPECTATIONS, _) => parsed(query).map(Self::ListExpectations),
+            (BLOCKS, &Method::POST) => {
+                let block: crate::Block = parsed(query)?;
+                within("seconds", Some(block.seconds), crate::BLOCK_SECONDS_MAX)?;
+                Ok(Self::Block(block))
+            }
+            (BLOCKS, &Method::DELETE) => parsed(query).map(Self::ReleaseBlocks),
+            (BLOCKS, _) => parsed(query).map(Self::ListBlocks),
             (SESSIONS_COUNT, _) => parsed(query).map(Self::CountSessions),
             (SESSIONS, &Method::DELETE) => parsed(query).map(Self::EndSessions),
             (SESSIONS, _) => {
@@ -191,7 +203,7 @@ mod tests {
         assert!(!asks.iter().any(|request| is_for_admins(&request.encode().method)));
     }
 
-    use crate::{Deploy, DropFilter, ExpectationFilter, Explain, SessionFilter};
+    use crate::{Block, BlockFilter, Deploy, DropFilter, ExpectationFilter, Explain, SessionFilter};
 
     fn decode(encoded: &Encoded) -> Decoded {
         let (path, query) = encoded.path.split_once('?').unwrap_or((&encoded.path, ""));
@@ -250,6 +262,12 @@ mod tests {
             Request::EndSessions(filter()),
             Request::ListExpectations(ExpectationFilter::default()),
             Request::ListExpectations(expected),
+            Request::ListBlocks(BlockFilter::default()),
+            Request::Block(Block { source: "2001:db8::7".parse().unwrap(), seconds: 300, extend: true }),
+            Request::ReleaseBlocks(BlockFilter {
+                source: Some("198.51.100.0/24".parse().unwrap()),
+                cause: Some("port-scan".into()),
+            }),
             Request::Counters,
             Request::ListDrops(ListDrops { filter: drops, page: after }),
         ] {
@@ -273,6 +291,13 @@ mod tests {
         assert!(fault(Method::GET, "/v1/status?x=1").message.contains("unknown field"));
         let long = format!("/v1/sessions?zone={}", "x".repeat(PATH_BYTES_MAX));
         assert_eq!(fault(Method::GET, &long).kind, FaultKind::TooLarge);
+    }
+
+    #[test]
+    fn a_mistyped_block_does_nothing() {
+        assert!(fault(Method::POST, "/v1/blocks?source=x&seconds=5").message.contains("the query is wrong"));
+        assert!(fault(Method::POST, "/v1/blocks?source=::1&seconds=0").message.contains("from 1 to 1728000"));
+        assert!(fault(Method::DELETE, "/v1/blocks?sorce=192.0.2.1").message.contains("sorce"));
     }
 
     #[test]

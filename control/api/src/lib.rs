@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod blocks;
 mod client;
 pub mod http;
 pub mod openapi;
@@ -22,6 +23,7 @@ pub use answer::{
     PolicyStatus, PortStatus, ReasonCount, RuleCount, Session, SessionCount, SessionPage, SessionsByState,
     Status, TimeoutOfRule, WorkerStatus,
 };
+pub use blocks::{Block, BlockCount, BlockFilter, BlockedSource, Blocks};
 pub use client::{Client, ClientError};
 pub use request::{
     Deploy, DropFilter, DropPageQuery, ExpectationFilter, Explain, ListDrops, ListSessions, Request,
@@ -38,6 +40,8 @@ pub const PAGE_MAX: u32 = 10_000;
 pub const PAGE_DEFAULT: u32 = 1_000;
 /// Drops that the appliance remembers, and the most that a request can ask for.
 pub const DROPS_MAX: u32 = 4_096;
+/// Seconds that a source can be blocked: 20 days.
+pub const BLOCK_SECONDS_MAX: u32 = 1_728_000;
 /// Bytes of a request's body: the largest policy, with every byte escaped a little.
 pub const BODY_BYTES_MAX: usize = 160 << 20;
 /// Bytes of a request's path and query.

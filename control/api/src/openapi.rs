@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::request::{
     Deploy, DropFilter, DropPageQuery, ExpectationFilter, Explain, SessionFilter, SessionPageQuery,
 };
-use crate::{answer, words};
+use crate::{answer, blocks, words};
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
 
@@ -86,6 +86,31 @@ fn build() -> OpenApi {
             );
             let operation = operation.parameters::<ExpectationFilter>();
             PathItem::new(HttpMethod::Get, operation.answer::<answer::Expectations>(&mut schemas))
+        })
+        .path("/v1/blocks", {
+            let list = Describe::new("listBlocks", "Sources that may open no session for a while.");
+            let list = list.parameters::<blocks::BlockFilter>();
+            let mut item = PathItem::new(HttpMethod::Get, list.answer::<blocks::Blocks>(&mut schemas));
+            let block = Describe::new(
+                "block",
+                "Block a source: its packets that belong to no live session are dropped. Answers 0 if it was only to be \
+                 extended and is not blocked.",
+            );
+            let block = block.parameters::<blocks::Block>();
+            item.merge_operations(PathItem::new(
+                HttpMethod::Post,
+                block.answer::<blocks::BlockCount>(&mut schemas),
+            ));
+            let release = Describe::new(
+                "releaseBlocks",
+                "Let the blocked sources go that fit, all of them without a filter; answers how many.",
+            );
+            let release = release.parameters::<blocks::BlockFilter>();
+            item.merge_operations(PathItem::new(
+                HttpMethod::Delete,
+                release.answer::<blocks::BlockCount>(&mut schemas),
+            ));
+            item
         })
         .path("/v1/counters", {
             let operation = Describe::new("counters", "All counters, since the start.");

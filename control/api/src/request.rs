@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::blocks::{Block, BlockFilter};
 use crate::words::{PortName, Prefix, Protocol, RuleName, SessionId, SessionState};
 
 /// A request: the whole interface.
@@ -27,6 +28,12 @@ pub enum Request {
     EndSessions(SessionFilter),
     /// What control sessions have announced; answered with [`crate::Expectations`].
     ListExpectations(ExpectationFilter),
+    /// Sources that may open no session; answered with [`crate::Blocks`].
+    ListBlocks(BlockFilter),
+    /// Block a source, or change until when it is blocked; answered with [`crate::BlockCount`], 0 if that was not so.
+    Block(Block),
+    /// Let blocked sources go; answered with [`crate::BlockCount`], of those that were.
+    ReleaseBlocks(BlockFilter),
     /// All counters; answered with [`crate::Counters`].
     Counters,
     /// The last drops; answered with [`crate::Drops`].

@@ -29,4 +29,5 @@ pub use appliance::Appliance;
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use load::{Loaded, POLICY_BYTES_MAX, load, load_str};
 pub use model::ResolvedPolicy;
+pub use text::duration::millis as duration_ms;
 pub use unenforced::Unenforced;

@@ -1,7 +1,4 @@
-//! What a policy file says beyond what the engine's ruleset holds: where each thing stands, how it was written, and
-//! what later parts of the engine will ask for.
-
-use serde::Serialize;
+//! What a policy file says beyond what the engine's ruleset holds: where each thing stands, and how it was written.
 
 use crate::diagnostic::Place;
 
@@ -18,8 +15,6 @@ pub struct ResolvedPolicy {
     pub services: Vec<Defined>,
     /// What the ruleset does not hold of each rule.
     pub rules: Vec<RuleInfo>,
-    /// What counts as a port scan; `None`: nothing.
-    pub port_scan: Option<PortScan>,
 }
 
 /// Something that the file defines under a name.
@@ -40,8 +35,6 @@ pub struct RuleInfo {
     pub place: Place,
     /// Its fields as they were written, for people; `None`: left out, or `any`.
     pub written: Written,
-    /// How much one source may ask.
-    pub limits: Limits,
 }
 
 /// The matching fields of a rule as they were written.
@@ -53,24 +46,4 @@ pub struct Written {
     pub destination: Option<Box<str>>,
     /// Services.
     pub service: Option<Box<str>>,
-}
-
-/// How much one source may ask of a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Limits {
-    /// Live sessions of the rule; `None`: any number.
-    pub sessions_per_source: Option<u32>,
-    /// New sessions a second; `None`: any number.
-    pub new_sessions_per_second_per_source: Option<u32>,
-}
-
-/// What counts as a port scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct PortScan {
-    /// More different destination ports than this, refused to one source,
-    pub ports: u16,
-    /// within this many milliseconds,
-    pub within_ms: u32,
-    /// block it for this many milliseconds.
-    pub block_for_ms: u32,
 }

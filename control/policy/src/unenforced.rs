@@ -7,58 +7,50 @@ use crate::diagnostic::{Place, Report};
 use crate::yaml::Node;
 
 /// Everything that is not built yet: where it stands (`*` is each value of a mapping, or each item of a list or the
-/// single one), and which words of it are meant.
-const NOT_YET: &[(&[&str], Which)] =
-    &[(&["protections", "port_scan"], Which::AllBut("off")), (&["rules", "*", "limits"], Which::All)];
-
-/// Which values of a key are not built.
-#[derive(Clone, Copy, Debug)]
-enum Which {
-    All,
-    AllBut(&'static str),
-}
+/// single one), and the one word of it that is built.
+const NOT_YET: &[(&[&str], &str)] = &[];
 
 /// Something that a policy asks for and nothing enforces yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unenforced {
     /// Where the policy asks for it.
     pub place: Place,
-    /// What it is: `protections.syn_flood`, `rules.limits`, `rules.syn_proxy: auto`.
+    /// What it is: `protections.syn_flood`, `rules.syn_proxy: auto`.
     pub feature: String,
 }
 
 /// Everything that `root` asks for and nothing enforces, in the order of the table.
 pub(crate) fn find(root: &Node) -> Vec<Unenforced> {
     let mut found = Vec::new();
-    for (path, which) in NOT_YET {
+    for (path, built) in NOT_YET {
         let mut name: Vec<&str> = path.to_vec();
         name.retain(|part| *part != "*");
-        walk(root, path, *which, &name.join("."), &mut found);
+        walk(root, path, built, &name.join("."), &mut found);
     }
     found.sort_by_key(|one: &Unenforced| one.place);
     found.dedup();
     found
 }
 
-fn walk(node: &Node, path: &[&str], which: Which, name: &str, found: &mut Vec<Unenforced>) {
+fn walk(node: &Node, path: &[&str], built: &str, name: &str, found: &mut Vec<Unenforced>) {
     match path {
         [] => {
             let word = node.text();
-            if matches!(which, Which::AllBut(built) if word == Some(built)) {
+            if word == Some(built) {
                 return;
             }
             let feature = word.map_or_else(|| name.to_owned(), |word| format!("{name}: {word}"));
             found.push(Unenforced { place: node.place, feature });
         }
         ["*", rest @ ..] if node.entries().is_empty() || is_single(node, rest) => {
-            node.items().iter().for_each(|item| walk(item, rest, which, name, found));
+            node.items().iter().for_each(|item| walk(item, rest, built, name, found));
         }
         ["*", rest @ ..] => {
-            node.entries().iter().for_each(|entry| walk(&entry.node, rest, which, name, found));
+            node.entries().iter().for_each(|entry| walk(&entry.node, rest, built, name, found));
         }
         [key, rest @ ..] => {
             if let Some(value) = node.get(key) {
-                walk(value, rest, which, name, found);
+                walk(value, rest, built, name, found);
             }
         }
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sekisho_engine::policy::linear::first_match;
 use sekisho_engine::policy::{
-    Action, LogLevel, OnDeploy, OnExpiry, Query, RuleNames, SpoofingMode, SynFlood, SynProxyMode, Timeouts,
+    Action, Limits, LogLevel, OnDeploy, OnExpiry, Query, Quota, RuleNames, SpoofingMode, SynFlood,
+    SynProxyMode, Timeouts,
 };
 use sekisho_engine::port::Port;
 use sekisho_policy::words::{Helper, Hugepages, Poll};
@@ -97,11 +98,13 @@ fn the_large_policy_keeps_every_value() {
     assert!(!ruleset.inspection.link_local.lacp && !ruleset.inspection.llc);
     assert_eq!(ruleset.protections.bogons, SpoofingMode::Drop);
     assert_eq!(ruleset.protections.syn_flood, SynFlood { half_open: Some(10_000), rate: Some(5000) });
-    assert_eq!(loaded.policy.port_scan.map(|scan| scan.block_for_ms), Some(300_000));
-    let published = loaded.policy.rules.last().unwrap();
+    let scan = ruleset.protections.port_scan.as_ref().unwrap();
+    assert_eq!((scan.ports, scan.within_ms, scan.block_for_ms), (20, 10_000, 300_000));
+    assert_eq!((scan.hosts, scan.allow), (None, None));
+    let source = Quota { sessions: Some(200), new_per_second: Some(50) };
+    let limits = ruleset.rules.last().unwrap().limits.as_deref().copied();
+    assert_eq!(limits, Some(Limits { source, ..Limits::default() }));
     assert_eq!(ruleset.rules.last().unwrap().syn_proxy, SynProxyMode::Auto);
-    assert_eq!(published.limits.sessions_per_source, Some(200));
-    assert_eq!(published.limits.new_sessions_per_second_per_source, Some(50));
     assert_eq!(ruleset.rules[2].helpers[0].0, Helper::Ftp);
     assert_eq!(ruleset.rules[2].helpers[0].1[0].selector, 21..=21);
     assert_eq!(loaded.policy.rules[0].place.line, 35);
@@ -111,7 +114,7 @@ fn the_large_policy_keeps_every_value() {
 fn what_is_not_built_is_named_and_refused() {
     let loaded = load(&config("policy.yaml")).unwrap();
     let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
-    let wanted = ["rules.limits", "protections.port_scan"];
+    let wanted: [&str; 0] = [];
     assert_eq!(features, wanted);
     let refused = loaded.refuse_unenforced().unwrap_err();
     assert_eq!(refused.len(), wanted.len());

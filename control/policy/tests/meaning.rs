@@ -240,3 +240,77 @@ fn zones_and_probes_have_settings_of_their_own() {
         assert!(load_str("p", &text, Path::new("")).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn limits_say_what_they_count_by() {
+    use sekisho_engine::policy::{Limits, Quota};
+    let of =
+        |limits: &str| rule(&format!("limits: {{{limits}}}")).ruleset.rules[0].limits.as_deref().copied();
+    let source = Quota { sessions: Some(200), new_per_second: Some(50) };
+    let wanted = Limits { source, ..Limits::default() };
+    assert_eq!(of("sessions_per_source: 200, new_sessions_per_second_per_source: 50"), Some(wanted));
+    let wanted = Limits {
+        prefix: Quota { sessions: Some(9), new_per_second: Some(8) },
+        prefix_bits: [20, 56],
+        rule: Quota { sessions: Some(7), new_per_second: Some(6) },
+        packets_per_second: Some(1000),
+        bits_per_second: Some(1_000_000_000),
+        ..Limits::default()
+    };
+    let all = "sessions_per_prefix: 9, new_sessions_per_second_per_prefix: 8, prefix: {ipv4: 20}, sessions: 7, \
+               new_sessions_per_second: 6, packets_per_second: 1000, bits_per_second: 1000000000";
+    assert_eq!(of(all), Some(wanted));
+    assert_eq!(rule("log: true").ruleset.rules[0].limits, None);
+    for wrong in [
+        "",
+        "sessions_per_source: 0",
+        "new_sessions_per_second: 10000001",
+        "prefix: {ipv4: 33}",
+        "prefix: {ipv6: 0}",
+        "prefix: {}",
+        "bits_per_second: 99999",
+        "packets_per_second: many",
+        "sessions_per_host: 5",
+    ] {
+        let text = format!("version: 1\nrules: [{{name: r, action: allow, limits: {{{wrong}}}}}]\n");
+        let fault = load_str("p", &text, Path::new("")).unwrap_err().to_string();
+        assert!(fault.starts_with("p:2:"), "{wrong}: {fault}");
+    }
+    let idle =
+        read("rules: [{name: r, action: allow, limits: {sessions: 5, prefix: {ipv4: 20}}}]\n").all_warnings();
+    assert!(idle.to_string().contains("prefix says nothing where no limit counts by prefix"), "{idle}");
+    let none = read("rules: [{name: r, action: drop, limits: {sessions: 5}}]\n").all_warnings().to_string();
+    assert!(none.contains("limits says nothing on a rule that does not allow"), "{none}");
+}
+
+#[test]
+fn a_port_scan_says_who_is_never_blocked() {
+    let scan = |more: &str| {
+        let text = format!(
+            "version: 1\naddresses: {{monitors: [192.0.2.9, \"2001:db8::/48\"]}}\nprotections: {{port_scan: {{ports: 20, within: 10s, block_for: 5m{more}}}}}\nrules: []\n"
+        );
+        load_str("p", &text, Path::new(""))
+    };
+    let loaded = scan(", hosts: 50, allow: [monitors, 198.51.100.0/24]").unwrap();
+    let found = loaded.ruleset.protections.port_scan.as_ref().unwrap();
+    assert_eq!(
+        (found.ports, found.hosts, found.within_ms, found.block_for_ms),
+        (20, Some(50), 10_000, 300_000)
+    );
+    let allow = &loaded.ruleset.address_sets[found.allow.unwrap().0 as usize];
+    for (address, is_allowed) in [("192.0.2.9", true), ("192.0.2.8", false), ("2001:db8::1", true)] {
+        assert_eq!(allow.contains(address.parse().unwrap()), is_allowed, "{address}");
+    }
+    assert!(loaded.unenforced.is_empty());
+    assert!(!loaded.all_warnings().to_string().contains("monitors"), "it is used");
+    for (wrong, told) in [
+        (", allow: nobody", "there is no address or set of addresses named \"nobody\""),
+        (", allow: any", "\"any\" stands inside allow"),
+        (", allow: [192.0.2.9/24]", "host bits"),
+        (", hosts: 0", "from 1 to 4096"),
+        (", ports: 5", "twice"),
+    ] {
+        let fault = scan(wrong).unwrap_err().to_string();
+        assert!(fault.starts_with("p:3:") && fault.contains(told), "{wrong}: {fault}");
+    }
+}

@@ -99,6 +99,8 @@ pub struct Counters {
     pub helpers: [HelperCounts; Helper::ALL.len()],
     /// Frames that spoofing or bogon checks set to `log` would have dropped, by port.
     pub suspicious: [Count; Port::ALL.len()],
+    /// Refused packets that did not count as a scan, because somebody forges a source whose sessions live.
+    pub scans_forged: Count,
     /// What gives away that only one direction of TCP comes through here, in the order of [`Evidence::ALL`].
     pub one_sided: [Count; Evidence::COUNT],
     /// What gave away that a session was hijacked, in the order of [`HijackSign::ALL`].
@@ -121,6 +123,7 @@ impl Default for Counters {
             opened: Count::default(),
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
+            scans_forged: Count::default(),
             one_sided: core::array::from_fn(|_| Count::default()),
             hijack: core::array::from_fn(|_| Count::default()),
             datagrams: Count::default(),

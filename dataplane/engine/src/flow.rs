@@ -293,6 +293,17 @@ impl HashSecret {
     }
 }
 
+impl HashSecret {
+    /// 64 well-mixed bits of an address, or anything else of that size, and a word beside it.
+    pub(crate) fn hash_words(&self, wide: u128, word: u64) -> u64 {
+        let [a, b, c, d] = self.0;
+        let (high, low) = halves(wide);
+        let mixed = fold(fold(high ^ a, low ^ b) ^ word ^ c, word.rotate_left(29) ^ d);
+        // Even a poor secret spreads few addresses over all bits.
+        fold(mixed ^ b, 0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
 const fn halves(wide: u128) -> (u64, u64) {
     ((wide >> 64) as u64, wide as u64)

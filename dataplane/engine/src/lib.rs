@@ -20,7 +20,7 @@ mod pipeline;
 pub mod policy;
 pub mod port;
 mod prefetch;
-mod protect;
+pub mod protect;
 pub mod reason;
 mod record;
 mod respond;

@@ -20,8 +20,9 @@ use crate::packet::{self, Class, Facts, ethertype, icmp, icmpv6, protocol};
 use crate::policy::{Action, OnDeploy, Policy, Query, SpoofingMode, TcpWindowMode};
 use crate::port::Port;
 use crate::protect::hijack::Suspects;
-use crate::protect::spoofing;
+use crate::protect::limits::AllHeld;
 use crate::protect::syn_proxy::{self, SynProxy};
+use crate::protect::{Guards, spoofing};
 use crate::reason::Reason;
 use crate::record::{Event, Outbox, Verdict};
 use crate::session::pairs::{self, Pairs};
@@ -124,6 +125,8 @@ pub struct Engine {
     pub(crate) tombstones: Tombstones,
     pub(crate) expectations: Arc<Expectations>,
     pub(crate) followers: Followers,
+    pub(crate) guards: Arc<Guards>,
+    pub(crate) held: AllHeld,
     pub(crate) pairs: Pairs,
     pub(crate) paths: Paths,
     pub(crate) fragments: Fragments,
@@ -161,6 +164,8 @@ impl Engine {
             tombstones,
             followers: Followers::new(expectations.followers_max()),
             expectations,
+            guards: Arc::new(Guards::new(config.capacity, config.secret)),
+            held: AllHeld::new(config.capacity),
             pairs: Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384)),
             paths: Paths::new(),
             fragments: Fragments::new(config.secret),
@@ -177,6 +182,16 @@ impl Engine {
             running,
             config,
         }
+    }
+
+    /// Shares `guards` with others: limits and blocks hold for all of them together. Before the first frame.
+    pub fn share_guards(&mut self, guards: Arc<Guards>) {
+        self.guards = guards;
+    }
+
+    /// What its protections remember, and those of the engines that it shares it with.
+    pub fn guards(&self) -> &Arc<Guards> {
+        &self.guards
     }
 
     /// What its helpers, and those of the engines that it shares the table with, expect.
@@ -256,6 +271,7 @@ impl Engine {
         out: &mut Outbox,
     ) {
         self.count(verdict, frames);
+        self.note_refused(now, facts, verdict.reason, out);
         if self.is_to_be_told(now, verdict, out) {
             self.tell_of_drop(now, port, facts, verdict, out);
         }
@@ -379,7 +395,7 @@ impl Engine {
         out: &mut Outbox,
     ) -> Option<Verdict> {
         if facts.protocol == protocol::IGMP {
-            return Some(self.judge_stateless(port, facts, head, out));
+            return Some(self.judge_stateless(now, port, facts, head, out));
         }
         if facts.is_icmp_error() {
             return Some(self.judge_error(now, port, facts, head, out));
@@ -391,7 +407,7 @@ impl Engine {
         if is_v4 {
             return Some(match kind {
                 icmp::REDIRECT | icmp::ROUTER_ADVERTISEMENT | icmp::ROUTER_SOLICITATION => {
-                    self.judge_stateless(port, facts, head, out)
+                    self.judge_stateless(now, port, facts, head, out)
                 }
                 _ => Verdict::of(Reason::IcmpType),
             });
@@ -413,11 +429,11 @@ impl Engine {
             icmpv6::NEIGHBOUR_SOLICITATION | icmpv6::NEIGHBOUR_ADVERTISEMENT => {
                 Verdict::of(Reason::Neighbour)
             }
-            _ if is_neighbourly => self.judge_stateless(port, facts, head, out),
+            _ if is_neighbourly => self.judge_stateless(now, port, facts, head, out),
             icmpv6::MLD_QUERY..=icmpv6::MLD_DONE
             | icmpv6::MLD2_REPORT
             | icmpv6::MULTICAST_ROUTER_ADVERTISEMENT..=icmpv6::MULTICAST_ROUTER_TERMINATION => {
-                self.judge_stateless(port, facts, head, out)
+                self.judge_stateless(now, port, facts, head, out)
             }
             _ => Verdict::of(Reason::IcmpType),
         })
@@ -452,7 +468,17 @@ impl Engine {
     }
 
     /// Messages that nobody answers: each is decided by the rules.
-    fn judge_stateless(&mut self, port: Port, facts: &Facts, head: &[u8], out: &mut Outbox) -> Verdict {
+    fn judge_stateless(
+        &mut self,
+        now: Instant,
+        port: Port,
+        facts: &Facts,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        if self.is_blocked(now, &facts.addresses) {
+            return Verdict::of(Reason::SourceBlocked);
+        }
         let Some(query) = self.running.policy.query_of(port, facts) else {
             return Verdict::of(Reason::IpTruncated);
         };
@@ -480,7 +506,7 @@ impl Engine {
     /// The same of a session that nobody translates, or of a packet that was translated.
     #[inline]
     pub(crate) fn follow_as_it_is(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
-        let Arrival { now, port, facts, head, key, .. } = *arrival;
+        let Arrival { now, port, facts, head, .. } = *arrival;
         let session = Some(self.table.id(slot));
         if self.table.hot(slot).policy != self.running.policy.generation {
             if !self.is_current(now, slot, out) {
@@ -488,6 +514,21 @@ impl Engine {
             }
             self.learn_link(slot, port, facts, head);
         }
+        let metered = match self.meter(now, slot, facts.wire_len) {
+            Ok(metered) => metered,
+            Err(reason) => return Verdict { reason, rule: None, session },
+        };
+        let verdict = self.follow_current(arrival, slot, out);
+        if verdict.session != session || verdict.reason.is_drop() {
+            self.unmeter(metered);
+        }
+        verdict
+    }
+
+    /// A packet of a live session that was decided under the policy in force.
+    fn follow_current(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
+        let Arrival { now, port, facts, head, key, .. } = *arrival;
+        let session = Some(self.table.id(slot));
         let is_tcp = facts.protocol == protocol::TCP;
         let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
@@ -560,6 +601,9 @@ impl Engine {
         cold.count(port, facts.wire_len);
         if let Some(state) = moved {
             self.touch(now, port, slot, state);
+            if self.running.policy.detector().is_some() {
+                self.note_life(now, slot, port, facts.hop_limit);
+            }
             if is_read {
                 self.heed(now, port, facts, head, slot);
             }
@@ -641,9 +685,10 @@ impl Engine {
         };
         let (hot, cold) = self.table.both(slot);
         hot.policy = policy.generation;
-        hot.set_clean(is_clean);
+        hot.set_clean(is_clean && !policy.is_metered(rule));
         hot.set_terms(policy.timeouts_of(rule), policy.tcp_window(query.from));
         cold.rule = key;
+        self.hold_anew(now, slot, rule);
         if mark.is_followed() && policy.helper_for(rule, &query) != Some(mark.kind()) {
             self.end_following(now, slot);
         }

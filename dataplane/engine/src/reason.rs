@@ -151,6 +151,16 @@ reasons! {
     SynVerified, Drop, "syn-verified", "The reset by which a source has shown that it is real: its SYN, sent again, passes (`syn_proxy: verify`).";
 
     // Dropped: limits of the appliance.
+    LimitSourceSessions, Drop, "limit-source-sessions", "The rule allows the packet, but its source has as many live sessions of the rule as one may (`limits.sessions_per_source`).";
+    LimitSourceRate, Drop, "limit-source-rate", "The rule allows the packet, but its source opens sessions of the rule faster than one may (`limits.new_sessions_per_second_per_source`).";
+    LimitPrefixSessions, Drop, "limit-prefix-sessions", "The rule allows the packet, but the sources of its prefix have as many live sessions of the rule as they may (`limits.sessions_per_prefix`).";
+    LimitPrefixRate, Drop, "limit-prefix-rate", "The rule allows the packet, but the sources of its prefix open sessions of the rule faster than they may (`limits.new_sessions_per_second_per_prefix`).";
+    LimitRuleSessions, Drop, "limit-rule-sessions", "The rule allows the packet, but has as many live sessions as it may (`limits.sessions`).";
+    LimitRuleRate, Drop, "limit-rule-rate", "The rule allows the packet, but its sessions begin faster than they may (`limits.new_sessions_per_second`).";
+    LimitRulePackets, Drop, "limit-rule-packets", "The sessions of the rule send more packets than they may (`limits.packets_per_second`).";
+    LimitRuleBits, Drop, "limit-rule-bits", "The sessions of the rule send more bits than they may (`limits.bits_per_second`).";
+    LimitTableFull, Drop, "limit-table-full", "The rule has limits, and there is no room to count one more source, prefix or rule.";
+    SourceBlocked, Drop, "source-blocked", "The packet belongs to no live session, and its source is on the block list: for a port scan, or by order.";
     SynProxyFull, Drop, "syn-proxy-full", "A segment that acknowledges a SYN cookie, while the appliance has as many handshakes with servers under way as it can.";
     TableFull, Drop, "session-table-full", "The session table is full, and no session that is not established could be evicted for the newcomer.";
     BudgetFull, Drop, "session-budget-full", "Established sessions hold all that they may (`sessions.established` in the appliance file): no session begins, so that handshakes under way get done.";

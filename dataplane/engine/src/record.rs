@@ -1,5 +1,7 @@
 //! What the engine gives back beside its verdicts: frames of its own, and records for logs.
 
+use core::net::IpAddr;
+
 use arrayvec::ArrayVec;
 
 use crate::flow::FiveTuple;
@@ -7,6 +9,7 @@ use crate::fragment::{DATAGRAMS_MAX, Released};
 use crate::packet::VlanStack;
 use crate::policy::{RuleId, RuleKey};
 use crate::port::Port;
+use crate::protect::blocks::BlockCause;
 use crate::reason::{Kind, Reason};
 use crate::session::{SessionId, SessionView, State};
 use crate::time::{Duration, Instant};
@@ -183,6 +186,17 @@ pub enum Event {
     Suspect {
         /// The packet, with the reason for which it would have been dropped.
         packet: PacketRecord,
+    },
+    /// A source was put on the block list.
+    Block {
+        /// When.
+        time: Instant,
+        /// Who.
+        source: IpAddr,
+        /// Why.
+        cause: BlockCause,
+        /// For how long.
+        span: Duration,
     },
 }
 

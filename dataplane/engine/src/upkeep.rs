@@ -157,6 +157,7 @@ impl Engine {
             out.event(Event::SessionEnd { time: now, session: self.view(now, slot), reason, log });
         }
         self.end_following(now, slot);
+        self.release_held(slot);
         let mark = self.table.hot(slot).mark;
         if mark.is_shaking_hands() {
             self.give_handshake_up(slot, out);

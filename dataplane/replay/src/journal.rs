@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::IpAddr;
 
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::blocks::BlockCause;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::time::Duration;
 
@@ -94,6 +96,23 @@ impl<'w> Lines<'w> {
         self.scratch.push_str(r#"{"event":"session-end","time":"#);
         seconds(&mut self.scratch, time);
         let _ = writeln!(self.scratch, r#","session":{session},"reason":"{reason}"}}"#);
+        self.push()
+    }
+
+    /// A source was put on the block list.
+    pub fn blocked(
+        &mut self,
+        time: Duration,
+        source: IpAddr,
+        cause: BlockCause,
+        span: Duration,
+    ) -> io::Result<()> {
+        self.scratch.clear();
+        self.scratch.push_str(r#"{"event":"block","time":"#);
+        seconds(&mut self.scratch, time);
+        let _ = write!(self.scratch, r#","source":"{source}","reason":"{}","until":"#, cause.name());
+        seconds(&mut self.scratch, Duration::from_nanos(time.as_nanos().saturating_add(span.as_nanos())));
+        self.scratch.push_str("}\n");
         self.push()
     }
 
@@ -207,7 +226,9 @@ mod tests {
             lines.verdict(Arrival { port: Port::Wan, ..arrival(1) }, drop, None)?;
             lines.sent(Duration::from_nanos(40_000), Port::Wan, Reason::SendReset)?;
             lines.ended(Duration::from_secs(3600), 1, Reason::EndIdle)?;
-            lines.deployed(Duration::from_millis(12_500), "b \"2\".yaml")
+            lines.deployed(Duration::from_millis(12_500), "b \"2\".yaml")?;
+            let source = "198.51.100.7".parse().unwrap();
+            lines.blocked(Duration::from_millis(250), source, BlockCause::PortScan, Duration::from_secs(300))
         });
         let expected = [
             r#"{"index":0,"time":0.000000000,"port":"lan","verdict":"forward","reason":"session-new","rule":"lan-out","session":7}"#,
@@ -215,6 +236,7 @@ mod tests {
             r#"{"event":"send","time":0.000040000,"port":"wan","reason":"reject-tcp-reset"}"#,
             r#"{"event":"session-end","time":3600.000000000,"session":1,"reason":"idle-timeout"}"#,
             r#"{"event":"deploy","time":12.500000000,"policy":"b \"2\".yaml"}"#,
+            r#"{"event":"block","time":0.250000000,"source":"198.51.100.7","reason":"port-scan","until":300.250000000}"#,
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }

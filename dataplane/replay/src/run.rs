@@ -228,6 +228,12 @@ impl Replay<'_> {
                         lines.ended(time, session, reason)?;
                     }
                 }
+                Happening::Blocked { source, cause, span } => {
+                    self.summary.blocked += 1;
+                    if let Some(lines) = &mut self.journal.lines {
+                        lines.blocked(time, source, cause, span)?;
+                    }
+                }
                 Happening::Sent(frame) => {
                     self.summary.sent += 1;
                     self.journal.leave(time, frame.port, frame.bytes(), frame.bytes().len())?;

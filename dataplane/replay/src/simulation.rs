@@ -12,6 +12,7 @@
 //! judges it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use sekisho_engine::helper::{Expectations, Helper, HelperCounts};
 use sekisho_engine::packet::{self, Facts};
 use sekisho_engine::policy::{Policy, RuleId, RuleNames, Ruleset};
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::Guards;
+use sekisho_engine::protect::blocks::BlockCause;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionId;
 use sekisho_engine::session::room::{Budgets, Pressure};
@@ -81,6 +84,15 @@ pub enum Happening {
         /// Why.
         reason: Reason,
     },
+    /// A source was put on the block list.
+    Blocked {
+        /// Who.
+        source: IpAddr,
+        /// Why.
+        cause: BlockCause,
+        /// For how long.
+        span: Duration,
+    },
     /// The appliance made a frame of its own.
     Sent(Box<OwnFrame>),
 }
@@ -94,6 +106,7 @@ pub struct Simulation {
     /// depend on the number of engines.
     sessions_max: u32,
     pressure: Pressure,
+    guards: Arc<Guards>,
     now: Instant,
     policy: Arc<Policy>,
     names: RuleNames,
@@ -118,11 +131,13 @@ impl Simulation {
         let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
         let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
         let syn_proxy = Arc::new(SynProxy::new(sessions_max, SECRET));
+        let guards = Arc::new(Guards::new(sessions_max, SECRET));
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
             let running = Running::new(Arc::clone(&policy));
             let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, START);
             engine.share_syn_proxy(Arc::clone(&syn_proxy), START);
+            engine.share_guards(Arc::clone(&guards));
             if let Some(before) = started {
                 engine.set_started(START - before);
             }
@@ -133,6 +148,7 @@ impl Simulation {
             expectations: Arc::clone(&expectations),
             sessions_max,
             pressure: Pressure::default(),
+            guards: Arc::clone(&guards),
             now: START,
             policy,
             names,
@@ -194,6 +210,11 @@ impl Simulation {
     /// What is expected now.
     pub fn expectations(&self) -> &Expectations {
         &self.expectations
+    }
+
+    /// What the protections of all engines remember.
+    pub fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// A figure of a helper, over all engines.
@@ -384,10 +405,15 @@ impl Simulation {
         let mut happened = Vec::new();
         self.let_go(&mut happened);
         for event in self.outbox.events.drain(..) {
-            if let Event::SessionEnd { session, reason, .. } = event
-                && let Some(session) = self.numbers.get(&session.id).copied()
-            {
-                happened.push(Happening::Ended { session, reason });
+            match event {
+                Event::SessionEnd { session, reason, .. } => {
+                    let number = self.numbers.get(&session.id).copied();
+                    happened.extend(number.map(|session| Happening::Ended { session, reason }));
+                }
+                Event::Block { source, cause, span, .. } => {
+                    happened.push(Happening::Blocked { source, cause, span });
+                }
+                Event::SessionStart { .. } | Event::Drop { .. } | Event::Suspect { .. } => {}
             }
         }
         happened.extend(self.outbox.frames.drain(..).map(|frame| Happening::Sent(Box::new(frame))));
@@ -408,10 +434,10 @@ impl Simulation {
 fn rank(happened: &[Happening]) -> (SessionNumber, Vec<(Port, &[u8])>) {
     let ended = happened.iter().find_map(|happening| match happening {
         Happening::Ended { session, .. } => Some(*session),
-        Happening::Sent(_) | Happening::Settled { .. } => None,
+        Happening::Sent(_) | Happening::Settled { .. } | Happening::Blocked { .. } => None,
     });
     let frames = happened.iter().filter_map(|happening| match happening {
-        Happening::Ended { .. } | Happening::Settled { .. } => None,
+        Happening::Ended { .. } | Happening::Settled { .. } | Happening::Blocked { .. } => None,
         Happening::Sent(frame) => Some((frame.port, frame.bytes())),
     });
     (ended.unwrap_or(SessionNumber::MAX), frames.collect())

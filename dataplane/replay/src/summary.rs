@@ -46,6 +46,8 @@ pub struct Summary {
     pub dropped: u64,
     /// Frames of the appliance's own.
     pub sent: u64,
+    /// Sources that were put on the block list, each as often as it was.
+    pub blocked: u64,
     /// Frames that only `log` in the policy kept from being dropped.
     pub suspicious: u64,
     /// What gave away that only one direction of TCP is in the captures (asymmetric routing), by its kind; kinds that

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use sekisho_engine::policy::{
     Action, AddressSet, AddressSetId, Inspection, LogLevel, Protections, Protocols, Query, Rule, Ruleset,
-    ServiceMatch, SpoofingMode, Timeouts, ZoneId,
+    ServiceMatch, Timeouts, ZoneId,
 };
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -419,10 +419,6 @@ pub fn ruleset(address_sets: Vec<AddressSet>, rules: Vec<Rule>) -> Ruleset {
         rules,
         timeouts: vec![Timeouts::default()],
         inspection: Inspection::default(),
-        protections: Protections {
-            spoofing: SpoofingMode::Off,
-            bogons: SpoofingMode::Off,
-            ..Ruleset::default().protections
-        },
+        protections: Protections::default(),
     }
 }

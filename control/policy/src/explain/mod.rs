@@ -4,6 +4,7 @@
 //! inspects a frame made for the purpose.
 
 mod frame;
+mod limits;
 mod query;
 mod say;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::load::Loaded;
 use crate::model::ResolvedPolicy;
 use crate::text::protocol;
 use crate::words::Word;
+pub use limits::LimitMeans;
 pub use query::{BadQuery, ExplainQuery};
 
 /// The answer. Displayed as text for people; serialized for programs.
@@ -122,6 +124,9 @@ pub struct SessionMeans {
     /// The helper that follows it, and opens the connections that it announces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helper: Option<&'static str>,
+    /// The limits of its rule, by their keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitMeans>,
 }
 
 /// The idle timeout of one state.
@@ -280,6 +285,9 @@ fn session_means(policy: &Policy, verdict: &Verdict, query: &ExplainQuery, asked
             .map(|rule| rule.sequence_numbers.word())
             .filter(|word| *word != "keep"),
         helper: policy.helper_for(verdict.rule, asked).map(Word::word),
+        limits: rule
+            .and_then(|rule| rule.limits.as_deref())
+            .map_or_else(Vec::new, |limits| limits::means(limits, asked.source)),
     }
 }
 

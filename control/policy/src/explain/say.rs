@@ -117,6 +117,10 @@ impl fmt::Display for Explanation {
                 )?;
             }
         }
+        if let Some(session) = self.session.as_ref().filter(|session| !session.limits.is_empty()) {
+            let limits: Vec<_> = session.limits.iter().map(super::LimitMeans::text).collect();
+            writeln!(f, "         limits of the rule: {}", limits.join(", "))?;
+        }
         if !self.unenforced.is_empty() {
             writeln!(f, "note     not enforced yet: {}", self.unenforced.join(", "))?;
         }

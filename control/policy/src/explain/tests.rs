@@ -196,3 +196,20 @@ fn rules_decide_the_types_that_the_engine_asks_them_about() {
         }
     }
 }
+
+#[test]
+fn the_limits_of_the_rule_are_told() {
+    let shipped_policy = shipped();
+    let words = ["tcp", "203.0.113.9:40000", "198.51.100.10:443"];
+    let query = ExplainQuery::parse(&shipped_policy, "wan", Some(20), &words).unwrap();
+    let text = explain(&shipped_policy, &query).to_string();
+    let told = "limits of the rule: sessions_per_source 200, new_sessions_per_second_per_source 50\n";
+    assert!(text.contains(told), "{text}");
+    let policy = "version: 1\nrules: [{name: r, action: allow, limits: {sessions_per_prefix: 9, bits_per_second: 1000000}}]\n";
+    let loaded = load_str("p", policy, Path::new("")).unwrap();
+    let text = ask(&loaded, "lan", "udp [2001:db8:1:2fff::1]:1 [2001:db8::2]:53").to_string();
+    let told = "limits of the rule: sessions_per_prefix 9 (2001:db8:1:2f00::/56), bits_per_second 1000000\n";
+    assert!(text.contains(told), "{text}");
+    let browsed = ask(&shipped(), "lan", "tcp 192.0.2.10:40000 203.0.113.5:443").session.unwrap();
+    assert!(browsed.limits.is_empty());
+}

@@ -1,8 +1,8 @@
 //! The keys of the policy file.
 
 use sekisho_engine::policy::{
-    Action, FragmentMode, HijackMode, LogLevel, MidstreamMode, OnDeploy, OnExpiry, SequenceNumbers,
-    SpoofingMode, SynProxyMode, TcpWindowMode, Timeouts,
+    Action, FragmentMode, HijackMode, Limits, LogLevel, MidstreamMode, OnDeploy, OnExpiry, PortScan,
+    SequenceNumbers, SpoofingMode, SynProxyMode, TcpWindowMode, Timeouts,
 };
 use sekisho_engine::port::Port;
 
@@ -295,7 +295,7 @@ static RULE: Object = Object {
             "Whether the initial sequence numbers of TCP connections are replaced by ones that nobody can guess: not; \
              those of the end that answers; or those of both ends.",
         ),
-        optional("limits", Shape::Object(&LIMITS), "no limits", "How much one source may ask of this rule."),
+        optional("limits", Shape::Object(&LIMITS), "no limits", "How much may be asked of this rule."),
     ],
 };
 
@@ -350,6 +350,18 @@ static RULE_OTHER: Object = Object {
     ],
 };
 
+/// New sessions a second.
+const RATE: Shape = Shape::Integer { min: 1, max: Limits::NEW_PER_SECOND_MAX as i64 };
+
+static LIMITS_PREFIX: Object = Object {
+    what: "prefix",
+    nonempty: true,
+    fields: &[
+        optional("ipv4", Shape::Integer { min: 1, max: 32 }, "24", "Leading bits of an IPv4 address."),
+        optional("ipv6", Shape::Integer { min: 1, max: 128 }, "56", "Leading bits of an IPv6 address."),
+    ],
+};
+
 static LIMITS: Object = Object {
     what: "limits",
     nonempty: true,
@@ -362,9 +374,49 @@ static LIMITS: Object = Object {
         ),
         optional(
             "new_sessions_per_second_per_source",
-            Shape::Integer { min: 1, max: 10_000_000 },
+            RATE,
             "no limit",
             "New sessions of this rule that one source address may open in a second.",
+        ),
+        optional(
+            "sessions_per_prefix",
+            Shape::Integer { min: 1, max: 100_000_000 },
+            "no limit",
+            "Live sessions of this rule that all source addresses of one prefix may have together.",
+        ),
+        optional(
+            "new_sessions_per_second_per_prefix",
+            RATE,
+            "no limit",
+            "New sessions of this rule that all source addresses of one prefix may open in a second.",
+        ),
+        optional(
+            "prefix",
+            Shape::Object(&LIMITS_PREFIX),
+            "{ipv4: 24, ipv6: 56}",
+            "The length of the prefixes that the limits per prefix count by.",
+        ),
+        optional(
+            "sessions",
+            Shape::Integer { min: 1, max: 100_000_000 },
+            "no limit",
+            "Live sessions of this rule.",
+        ),
+        optional("new_sessions_per_second", RATE, "no limit", "New sessions of this rule in a second."),
+        optional(
+            "packets_per_second",
+            Shape::Integer { min: 1, max: Limits::PACKETS_PER_SECOND_MAX as i64 },
+            "no limit",
+            "Packets of all sessions of this rule in a second, both ways together.",
+        ),
+        optional(
+            "bits_per_second",
+            Shape::Integer {
+                min: Limits::BITS_PER_SECOND_MIN as i64,
+                max: Limits::BITS_PER_SECOND_MAX as i64,
+            },
+            "no limit",
+            "Bits of the frames of all sessions of this rule in a second, both ways together.",
         ),
     ],
 };
@@ -561,12 +613,22 @@ static SYN_FLOOD: Object = Object {
     ],
 };
 
+/// Ports, or hosts, that may be refused to one source.
+const THINGS: Shape = Shape::Integer { min: 1, max: PortScan::THINGS_MAX as i64 };
+
 static PORT_SCAN: Object = Object {
     what: "port_scan",
     nonempty: false,
     fields: &[
-        required("ports", Shape::Integer { min: 1, max: 65535 }, "Different destination ports."),
+        required("ports", THINGS, "Different destination ports."),
         required("within", DURATION, "Within this time."),
         required("block_for", DURATION, "How long the source is blocked."),
+        optional(
+            "hosts",
+            THINGS,
+            "not looked at",
+            "Different hosts: more of them refused to one source on one port, within the time, block it as well.",
+        ),
+        optional("allow", ADDRESSES, "nobody", "Sources that are never blocked."),
     ],
 };

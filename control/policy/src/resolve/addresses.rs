@@ -110,7 +110,7 @@ impl<'a> AddressBook<'a> {
         let any = items.iter().find(|item| item.text() == Some("any"));
         if let Some(any) = any {
             if !any_allowed {
-                report.fault(any.place, any_inside("networks"));
+                report.fault(any.place, any_inside(label));
                 return Field::Refused;
             }
             if items.len() > 1 {

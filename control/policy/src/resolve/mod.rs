@@ -36,7 +36,7 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
     let mut services = ServiceBook::new(root.get("services"));
     services.resolve_all(report);
     let (zones, mut zones_defined) = zones::zones(root.get("zones"), &mut book, report);
-    let options = options::options(root, zones.iter().any(|zone| zone.networks.is_some()), report);
+    let options = options::options(root, zones.iter().any(|zone| zone.networks.is_some()), &mut book, report);
     let mut reader =
         rules::Reader::new(&zones, &mut zones_defined, &mut book, &mut services, options.timeouts.clone());
     let (rules, rule_infos) = reader.rules(root.get("rules"), report);
@@ -48,7 +48,6 @@ pub(crate) fn resolve(root: &Node, text: &str, directory: &Path, report: &mut Re
         addresses: book.defined(),
         services: services.defined(),
         rules: rule_infos,
-        port_scan: options.port_scan,
     };
     let (address_sets, hasher) = book.into_sets();
     let ruleset = Ruleset {

@@ -1,9 +1,11 @@
 //! Everything that is said once for the whole policy.
 
-use sekisho_engine::policy::{Action, Inspection, LogLevel, Protections, SpoofingMode, SynFlood, Timeouts};
+use sekisho_engine::policy::{
+    Action, Inspection, LogLevel, PortScan, Protections, SpoofingMode, SynFlood, Timeouts,
+};
 
+use super::addresses::{AddressBook, Field};
 use crate::diagnostic::Report;
-use crate::model::PortScan;
 use crate::text::{duration, ethertype};
 use crate::words::{LinkLocalProtocol, Word};
 use crate::yaml::Node;
@@ -16,11 +18,15 @@ pub(super) struct Options {
     pub(super) timeouts: Timeouts,
     pub(super) inspection: Inspection,
     pub(super) protections: Protections,
-    pub(super) port_scan: Option<PortScan>,
 }
 
 /// Reads them. Their shape was checked, so what cannot be read was reported.
-pub(super) fn options(root: &Node, zones_have_networks: bool, report: &mut Report) -> Options {
+pub(super) fn options(
+    root: &Node,
+    zones_have_networks: bool,
+    book: &mut AddressBook<'_>,
+    report: &mut Report,
+) -> Options {
     let defaults = root.get("defaults");
     let protections = root.get("protections");
     let spoofing = if zones_have_networks { SpoofingMode::Drop } else { SpoofingMode::Off };
@@ -37,12 +43,23 @@ pub(super) fn options(root: &Node, zones_have_networks: bool, report: &mut Repor
                 half_open: count(node, "half_open"),
                 rate: count(node, "rate"),
             }),
+            port_scan: object(protections, "port_scan").map(|node| port_scan(node, book, report)),
         },
-        port_scan: object(protections, "port_scan").map(|node| PortScan {
-            ports: count(node, "ports").and_then(|ports| u16::try_from(ports).ok()).unwrap_or(u16::MAX),
-            within_ms: millis(node, "within").unwrap_or(1),
-            block_for_ms: millis(node, "block_for").unwrap_or(1),
-        }),
+    }
+}
+
+fn port_scan(node: &Node, book: &mut AddressBook<'_>, report: &mut Report) -> PortScan {
+    let things = |key| count(node, key).and_then(|count| u16::try_from(count).ok());
+    let allow = node.get("allow").map(|node| book.field(node, "allow", false, report));
+    PortScan {
+        ports: things("ports").unwrap_or(PortScan::THINGS_MAX).min(PortScan::THINGS_MAX),
+        hosts: things("hosts").map(|hosts| hosts.min(PortScan::THINGS_MAX)),
+        within_ms: millis(node, "within").unwrap_or(1),
+        block_for_ms: millis(node, "block_for").unwrap_or(1),
+        allow: match allow {
+            Some(Field::Set(set)) => Some(set),
+            _ => None,
+        },
     }
 }
 

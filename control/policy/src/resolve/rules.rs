@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use sekisho_engine::policy::{Action, AddressSetId, Rule, Timeouts, TimeoutsId, Zone, ZoneId};
+use sekisho_engine::policy::{Action, AddressSetId, Limits, Quota, Rule, Timeouts, TimeoutsId, Zone, ZoneId};
 
 use super::addresses::{AddressBook, Field, written};
 use super::options::{count, rule_timeouts, word};
 use super::services::ServiceBook;
 use super::{any_beside, unknown, zones};
 use crate::diagnostic::{Place, Report, quoted};
-use crate::model::{Defined, Limits, RuleInfo, Written};
+use crate::model::{Defined, RuleInfo, Written};
 use crate::yaml::Node;
 
 /// Longer fields are cut where people read them.
@@ -96,11 +96,8 @@ impl<'a, 'b> Reader<'a, 'b> {
             helpers,
             syn_proxy: word(Some(node), "syn_proxy").unwrap_or_default(),
             sequence_numbers: word(Some(node), "sequence_numbers").unwrap_or_default(),
+            limits: node.get("limits").map(|node| Box::new(limits(node, report))),
         };
-        let limits = node.get("limits").map_or(Limits::default(), |node| Limits {
-            sessions_per_source: count(node, "sessions_per_source"),
-            new_sessions_per_second_per_source: count(node, "new_sessions_per_second_per_source"),
-        });
         let info = RuleInfo {
             place: node.place,
             written: Written {
@@ -108,7 +105,6 @@ impl<'a, 'b> Reader<'a, 'b> {
                 destination: rule.destination.and_then(|_| as_written(node, "destination")),
                 service: rule.services.as_ref().and_then(|_| as_written(node, "service")),
             },
-            limits,
         };
         self.check_action(node, &rule, report);
         (rule, info)
@@ -180,6 +176,33 @@ impl<'a, 'b> Reader<'a, 'b> {
             }
         }
     }
+}
+
+fn limits(node: &Node, report: &mut Report) -> Limits {
+    let quota = |of: &str| Quota {
+        sessions: count(node, &format!("sessions{of}")),
+        new_per_second: count(node, &format!("new_sessions_per_second{of}")),
+    };
+    let rate = |key| node.get(key)?.integer().and_then(|rate| u64::try_from(rate).ok());
+    let mut limits = Limits {
+        source: quota("_per_source"),
+        prefix: quota("_per_prefix"),
+        rule: quota(""),
+        packets_per_second: rate("packets_per_second"),
+        bits_per_second: rate("bits_per_second"),
+        ..Limits::default()
+    };
+    if let Some(prefix) = node.get("prefix") {
+        for (key, bits) in ["ipv4", "ipv6"].into_iter().zip(&mut limits.prefix_bits) {
+            *bits = count(prefix, key).and_then(|bits| u8::try_from(bits).ok()).unwrap_or(*bits);
+        }
+        if limits.prefix == Quota::default() {
+            let message = "prefix says nothing where no limit counts by prefix";
+            let remedy = "set sessions_per_prefix or new_sessions_per_second_per_prefix, or remove it";
+            report.warning(prefix.place, message, remedy);
+        }
+    }
+    limits
 }
 
 fn warn_without_session(place: Place, key: &str, report: &mut Report) {

@@ -4,7 +4,6 @@ use sekisho_engine::policy::{
     Action, LogLevel, OnDeploy, Ruleset, SequenceNumbers, ServiceMatch, SynProxyMode, Timeouts,
 };
 
-use crate::model::{Limits, ResolvedPolicy};
 use crate::words::Helper;
 
 /// The effect of a rule, or of the default.
@@ -30,15 +29,15 @@ struct Session {
 
 impl Effect {
     /// That of a rule.
-    pub(super) fn of_rule(policy: &ResolvedPolicy, ruleset: &Ruleset, index: usize) -> Self {
-        let (rule, info) = (&ruleset.rules[index], &policy.rules[index]);
+    pub(super) fn of_rule(ruleset: &Ruleset, index: usize) -> Self {
+        let rule = &ruleset.rules[index];
         let session = (rule.action == Action::Allow).then(|| Session {
             timeouts: ruleset.timeouts[usize::from(rule.timeouts.0)].clone(),
             on_deploy: rule.sessions_on_deploy.unwrap_or(ruleset.inspection.sessions_on_deploy),
             syn_proxy: rule.syn_proxy,
             sequence_numbers: rule.sequence_numbers,
             helpers: rule.helpers.clone(),
-            limited_by: (info.limits != Limits::default()).then_some(index),
+            limited_by: rule.limits.as_ref().map(|_| index),
         });
         let is_logged = rule.log.unwrap_or_else(|| logs(ruleset.default_log, rule.action));
         Self { action: rule.action, is_logged, session }

@@ -94,7 +94,7 @@ impl<'a> Analysis<'a> {
             hulls: cubes.iter().map(|cubes| Hull::new(cubes)).collect(),
             index: Index::new(&cubes),
             cubes,
-            effects: (0..count).map(|index| Effect::of_rule(policy, ruleset, index)).collect(),
+            effects: (0..count).map(|index| Effect::of_rule(ruleset, index)).collect(),
             witnesses: vec![None; count],
             findings: vec![None; count],
             end: None,

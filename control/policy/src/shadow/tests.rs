@@ -174,7 +174,7 @@ fn policy_of(rules: &[String]) -> Loaded {
 /// What becomes of each packet.
 fn effects(loaded: &Loaded, packets: &[Query]) -> Vec<Effect> {
     let default = Effect::of_default(&loaded.ruleset);
-    let of = |index| Effect::of_rule(&loaded.policy, &loaded.ruleset, index);
+    let of = |index| Effect::of_rule(&loaded.ruleset, index);
     let rules: Vec<_> = (0..loaded.ruleset.rules.len()).map(of).collect();
     packets
         .iter()

@@ -11,6 +11,13 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 
 const REMEDY: &str = "write numbers with units, the largest first: 500ms, 30s, 2h4m, 1d";
 
+/// Milliseconds of a duration as policies have it (`30s`, `2h4m`), from 1 ms to 20 days; or what is wrong and what would be
+/// right.
+pub fn millis(text: &str) -> Result<u32, String> {
+    let max_ms = sekisho_engine::policy::Timeouts::MAX_MS;
+    parse(text, max_ms).map_err(|fault| format!("{}; {}", fault.message, fault.remedy))
+}
+
 /// Milliseconds of a duration, from 1 to `max_ms`.
 pub(crate) fn parse(text: &str, max_ms: u32) -> Result<u32, Fault> {
     let wrong =

@@ -88,6 +88,15 @@ fn live(explained: &LiveExplanation) -> String {
         ),
         None => writeln!(text, "ended    no session of it was cut lately"),
     };
+    if let Some(blocked) = &explained.blocked {
+        let (cause, left) = (&blocked.cause, span(blocked.expires_in_seconds));
+        let force = if blocked.in_force { "" } else { "; not in force under this policy" };
+        let _ = writeln!(
+            text,
+            "blocked  {} is on the block list ({cause}) for {left} more{force}",
+            blocked.source
+        );
+    }
     if explained.drops.is_empty() {
         text += "drops    none that is remembered\n";
     } else {

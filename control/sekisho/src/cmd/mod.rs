@@ -2,6 +2,7 @@
 
 mod asymmetric;
 mod bench;
+mod blocks;
 mod check;
 mod counters;
 mod deploy;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Drops(drops::Args),
     /// List prefixes of which only one direction of TCP comes through the running appliance
     Asymmetric(asymmetric::Args),
+    /// List the sources that the running appliance blocks; add, extend and release them
+    Blocks(blocks::Args),
     /// Validate policy files, and warn of what their author probably does not mean
     Check(check::Args),
     /// Tell which rule decides a packet and why, rule by rule
@@ -59,6 +62,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Counters(args) => counters::run(&args),
         Command::Drops(args) => drops::run(&args),
         Command::Asymmetric(args) => asymmetric::run(&args),
+        Command::Blocks(args) => blocks::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),

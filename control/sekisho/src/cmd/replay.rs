@@ -1,5 +1,6 @@
 //! `sekisho replay`: captures through the real inspection, offline, in their own time.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroU8;
@@ -194,6 +195,9 @@ fn figures(summary: &Summary) -> String {
         "frames: {frames} in {duration}, {forwarded} forwarded, {dropped} dropped, {sent} sent by the appliance itself\n\
          sessions: {sessions_begun} began, {sessions_live} live at the end\n"
     );
+    if summary.blocked > 0 {
+        let _ = writeln!(text, "block list: sources were put on it {} times", summary.blocked);
+    }
     let mut reasons = Table::new(["KIND", "REASON", "COUNT"]);
     for (name, count) in &summary.reasons {
         let kind = Reason::from_name(name).map_or("", |reason| reason.kind().name());

@@ -16,6 +16,7 @@ use sekisho_engine::helper::Helper;
 
 use crate::output::counted;
 use crate::run::asymmetric;
+use crate::run::blocks;
 use crate::run::bounds::DoorCounts;
 use crate::run::convert;
 use crate::run::drops::DropRing;
@@ -130,6 +131,9 @@ impl Control {
             api::Request::ListExpectations(filter) => {
                 helpers::expectations(self, &filter).map(Answer::Expectations)
             }
+            api::Request::ListBlocks(filter) => blocks::list(self, &filter).map(Answer::Blocks),
+            api::Request::Block(block) => blocks::block(self, &block).map(Answer::BlockCount),
+            api::Request::ReleaseBlocks(filter) => blocks::release(self, &filter).map(Answer::BlockCount),
             api::Request::Counters => Ok(Answer::Counters(Box::new(status::counters(self)))),
             api::Request::ListDrops(list) => {
                 self.take_events();
@@ -198,6 +202,11 @@ impl Control {
                 Event::SessionStart { time, log, .. } | Event::SessionEnd { time, log, .. } => (time, log),
                 Event::Drop { packet, log } => (packet.time, log),
                 Event::Suspect { packet } => (packet.time, true),
+                Event::Block { time, source, cause, span } => {
+                    let (why, span) = (cause.name(), Duration::from_nanos(span.as_nanos()));
+                    tracing::warn!("{source} is blocked for {span:?}: {why}");
+                    (time, true)
+                }
             };
             let is_drop = matches!(event, Event::Drop { .. });
             let log = self.log.as_ref().filter(|_| is_logged);
@@ -212,6 +221,15 @@ impl Control {
                 drops.push(record);
             }
         })
+    }
+
+    /// Logs what control itself did.
+    pub(crate) fn report(&self, event: &Event) {
+        if let (Some(log), Event::Block { time, .. }) = (&self.log, event) {
+            let (in_force, names) = (self.in_force.borrow(), self.names.borrow());
+            let time = Clock::at(self.clock.offset(), *time);
+            log.push(Record::of(event, time, &in_force.policy, &names));
+        }
     }
 
     /// The moment, by the clock of the workers.
@@ -250,6 +268,8 @@ pub(crate) enum Answer {
     Sessions(api::SessionPage),
     Count(api::SessionCount),
     Expectations(api::Expectations),
+    Blocks(api::Blocks),
+    BlockCount(api::BlockCount),
     Counters(Box<api::Counters>),
     Drops(api::Drops),
 }

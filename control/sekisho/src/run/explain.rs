@@ -7,6 +7,7 @@ use sekisho_engine::flow::FlowKey;
 use sekisho_policy::explain::{Decider, ExplainQuery, explain_compiled};
 use sekisho_worker::query::{Look, Question};
 
+use crate::run::blocks;
 use crate::run::control::Control;
 use crate::run::convert;
 use crate::run::sessions::{put_question, receive};
@@ -51,6 +52,7 @@ pub(crate) async fn explain(
         session: known.session.map(|view| convert::session(&view, &in_force.policy, &names)),
         worker,
         ended,
+        blocked: blocks::of(control, query.source),
         drops: query
             .key()
             .map(|key| control.drops.borrow().of(&key.five_tuple(query.from), DROPS_MAX))

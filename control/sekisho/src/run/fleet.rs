@@ -7,6 +7,7 @@ use std::time::Duration;
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
+use sekisho_engine::protect::Guards;
 use sekisho_engine::{Event, Running, SynProxy};
 use sekisho_worker::shared::{Switch, WorkerShared};
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(crate) struct Fleet {
     /// What all workers know of sources that have to prove that they are real. Workers: write; control: read, and rotates
     /// the secret.
     pub(crate) syn_proxy: Arc<SynProxy>,
+    /// What protections of all workers remember. Workers: write; control: read, and write the block list.
+    pub(crate) guards: Arc<Guards>,
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 

@@ -16,6 +16,7 @@ use sekisho_engine::fragment::FRAMES_MAX;
 use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::Guards;
 use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Instant;
 use sekisho_engine::{Config, Engine, Running, SynProxy};
@@ -248,7 +249,8 @@ impl Spawning<'_> {
         let secret = random()?;
         let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
         let syn_proxy = Arc::new(SynProxy::new(self.appliance.sessions_capacity, random()?));
-        let mut fleet = Fleet { switch, expectations, syn_proxy, workers: Vec::new() };
+        let guards = Arc::new(Guards::new(self.appliance.sessions_capacity, secret));
+        let mut fleet = Fleet { switch, expectations, syn_proxy, guards, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -270,6 +272,7 @@ impl Spawning<'_> {
                     Poll::Adaptive => PollMode::Adaptive,
                 },
                 running,
+                guards: Arc::clone(&fleet.guards),
                 expectations: Arc::clone(&fleet.expectations),
                 syn_proxy: Arc::clone(&fleet.syn_proxy),
                 switch: Arc::clone(&fleet.switch),
@@ -332,6 +335,7 @@ struct Seed {
     running: Running,
     expectations: Arc<Expectations>,
     syn_proxy: Arc<SynProxy>,
+    guards: Arc<Guards>,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -359,6 +363,7 @@ impl Seed {
         let capacity = self.engine.capacity;
         let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
         engine.share_syn_proxy(self.syn_proxy, Instant::ZERO);
+        engine.share_guards(self.guards);
         engine.set_started(Instant::ZERO);
         engine.set_budgets(self.budgets);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));

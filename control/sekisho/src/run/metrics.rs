@@ -117,6 +117,10 @@ metrics! {
     PROXY_HANDSHAKES = Gauge "sekisho_syn_proxy_handshakes" [] "Handshakes with servers that the appliance makes for clients which have answered a SYN cookie; at most 16384.";
     FLOODED = Gauge "sekisho_syn_flooded_destinations" [] "Destinations whose new connections are answered with SYN cookies because they are flooded (`syn_proxy: auto`); those for which the table has no place count as one.";
     TRUSTED = Gauge "sekisho_syn_verified_sources" [] "Sources that have shown that they are real and are trusted for a while (`syn_proxy: verify`); at most 65536.";
+    BLOCKED = Gauge "sekisho_blocked_sources" ["cause"] "Sources on the block list, by cause; `sekisho blocks` lists them.";
+    BLOCKS = Counter "sekisho_blocks_total" ["cause"] "How often a source was put on the block list, by cause.";
+    BLOCKS_EVICTED = Counter "sekisho_blocks_evicted_total" [] "Sources that left the block list before their time, because others needed the place.";
+    SCANS_FORGED = Counter "sekisho_scan_packets_forged_total" [] "Refused packets that did not count as a port scan, because somebody forges a source whose sessions live.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";

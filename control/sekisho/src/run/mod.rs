@@ -6,6 +6,7 @@
 
 mod access;
 mod asymmetric;
+mod blocks;
 mod bounds;
 mod control;
 mod convert;

@@ -1,13 +1,16 @@
 //! What happened, as the flow log writes it: one JSON object a line.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sekisho_api as api;
-use sekisho_engine::policy::Policy;
+use sekisho_engine::policy::{Policy, RuleKey};
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::blocks::BlockCause;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::SessionView;
+use sekisho_engine::time::Duration;
 use sekisho_engine::{Event, PacketRecord};
 use sekisho_worker::query::zones_of;
 use serde::ser::SerializeMap;
@@ -35,6 +38,8 @@ pub(crate) enum What {
     SessionEnd(SessionView, Reason),
     Drop(PacketRecord),
     Suspect(PacketRecord),
+    /// A source was put on the block list, for so long.
+    Block(IpAddr, BlockCause, Duration),
 }
 
 impl Record {
@@ -45,6 +50,7 @@ impl Record {
             Event::SessionEnd { session, reason, .. } => What::SessionEnd(session, reason),
             Event::Drop { packet, .. } => What::Drop(packet),
             Event::Suspect { packet } => What::Suspect(packet),
+            Event::Block { source, cause, span, .. } => What::Block(source, cause, span),
         };
         let ended_rule = match &what {
             What::Drop(packet) | What::Suspect(packet) => {
@@ -57,6 +63,7 @@ impl Record {
                 (session.rule, zones_of(session, policy))
             }
             What::Drop(packet) | What::Suspect(packet) => (packet.rule, zones_of_packet(packet, policy)),
+            What::Block(..) => (RuleKey::NONE, [None, None]),
         };
         Self { time, what, rule: names.rule(rule), zones: zones.map(|zone| names.zone(zone)), ended_rule }
     }
@@ -100,6 +107,12 @@ impl Serialize for Record {
             What::Suspect(packet) => {
                 line.serialize_entry("event", "suspect")?;
                 self.packet::<S>(&mut line, packet)?;
+            }
+            What::Block(source, cause, span) => {
+                line.serialize_entry("event", "block")?;
+                line.serialize_entry("reason", cause.name())?;
+                line.serialize_entry("source", source)?;
+                line.serialize_entry("for_seconds", &convert::seconds(*span))?;
             }
         }
         line.end()

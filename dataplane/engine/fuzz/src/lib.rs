@@ -71,7 +71,7 @@ static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
                 spoofing: SpoofingMode::Log,
                 bogons: SpoofingMode::Log,
                 hijack: HijackMode::End,
-                ..Ruleset::default().protections
+                ..Protections::default()
             },
             ..Ruleset::default()
         };
@@ -166,7 +166,7 @@ fn settle(out: &mut Outbox) -> i64 {
         match event {
             Event::SessionStart { .. } => live += 1,
             Event::SessionEnd { .. } => live -= 1,
-            Event::Drop { .. } | Event::Suspect { .. } => {}
+            Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
         }
     }
     for frame in out.frames.drain(..) {

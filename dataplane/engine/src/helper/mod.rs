@@ -22,6 +22,7 @@ use crate::counters::Count;
 use crate::packet::protocol;
 use crate::port::Port;
 
+pub(crate) use expectation::Asked;
 pub use expectation::{ExpectationView, Expectations};
 pub(crate) use follow::Followers;
 

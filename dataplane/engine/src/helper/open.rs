@@ -46,18 +46,29 @@ impl Engine {
         expected: Expected,
         out: &mut Outbox,
     ) -> Verdict {
-        let Arrival { now, port, facts, .. } = *arrival;
+        let Arrival { now, port, facts, key, .. } = *arrival;
         let rule = expected.rule;
+        // Whoever opened the control session is who asks for this one.
+        let source = || key.five_tuple(expected.claim.expectation.asked.from).source;
+        let admission = match self.admit(arrival, rule, source, over) {
+            Ok(admission) => admission,
+            Err(reason) => {
+                self.expectations.give_back(expected.claim);
+                return Verdict { reason, rule, session: None };
+            }
+        };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
         let slot = match self.open(arrival, out) {
             Ok(slot) => slot,
             Err(reason) => {
+                self.give_back(admission);
                 self.expectations.give_back(expected.claim);
                 return Verdict { reason, rule, session: None };
             }
         };
+        self.keep(slot, admission);
         self.settle_expected(slot, expected);
         let opener = self.zone_of_source(port, facts);
         self.enter(arrival, slot, rule, opener, out);

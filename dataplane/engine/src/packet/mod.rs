@@ -131,6 +131,11 @@ impl Addresses {
         }
     }
 
+    /// The source; 0.0.0.0 in a frame without addresses, which is judged before anybody asks for it.
+    pub(crate) fn source_or_unspecified(&self) -> IpAddr {
+        self.source().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
     /// The destination in the standard library's type.
     pub fn destination(&self) -> Option<IpAddr> {
         match *self {

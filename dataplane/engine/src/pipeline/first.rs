@@ -23,13 +23,17 @@ impl Engine {
     pub(crate) fn first(&mut self, arrival: &Arrival<'_>, over: Option<u32>, out: &mut Outbox) -> Verdict {
         let Arrival { now, port, facts, key, .. } = *arrival;
         if let Some(reason) = cannot_open(facts) {
+            let picks_up = is_midstream(facts) && self.picks_up(now, port, facts);
+            if !picks_up && self.is_blocked(now, &facts.addresses) {
+                return Verdict::of(Reason::SourceBlocked);
+            }
             if self.running.policy.proves_sources()
                 && facts.protocol == protocol::TCP
                 && let Some(verdict) = self.heed_proof(arrival, over, out)
             {
                 return verdict;
             }
-            if !(is_midstream(facts) && self.picks_up(now, port, facts)) {
+            if !picks_up {
                 return self.unknown(port, reason, arrival.packed, arrival.hashed);
             }
         }
@@ -37,6 +41,9 @@ impl Engine {
             && let Some(expected) = self.expected(now, port, key)
         {
             return self.open_expected(arrival, over, expected, out);
+        }
+        if self.is_blocked(now, &facts.addresses) {
+            return Verdict::of(Reason::SourceBlocked);
         }
         let Some(query) = self.running.policy.query_of(port, facts) else {
             return Verdict::of(Reason::IpTruncated);
@@ -72,13 +79,21 @@ impl Engine {
                 Shield::Answered(reason) => return Verdict { reason, rule, session: None },
             }
         }
+        let admission = match self.admit(arrival, rule, || facts.addresses.source_or_unspecified(), over) {
+            Ok(admission) => admission,
+            Err(reason) => return Verdict { reason, rule, session: None },
+        };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
         let slot = match self.open(arrival, out) {
             Ok(slot) => slot,
-            Err(reason) => return Verdict { reason, rule, session: None },
+            Err(reason) => {
+                self.give_back(admission);
+                return Verdict { reason, rule, session: None };
+            }
         };
+        self.keep(slot, admission);
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.begin_following(arrival, slot, rule, is_midstream(facts));
         self.enter(arrival, slot, rule, opener, out);
@@ -119,7 +134,7 @@ impl Engine {
         let (generation, timeouts, log) =
             (policy.generation, policy.timeouts_of(rule), policy.logs_sessions(rule));
         let tcp_window = policy.tcp_window(opener);
-        let is_clean = spoofing::is_clean(policy, key);
+        let is_clean = spoofing::is_clean(policy, key) && !policy.is_metered(rule);
         let (hot, cold) = self.table.both(slot);
         hot.policy = generation;
         hot.set_clean(is_clean);

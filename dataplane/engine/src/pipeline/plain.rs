@@ -140,6 +140,9 @@ impl Engine {
             if found.is_none() { self.judge_stranger(now, port, glance) } else { Stranger::Unknown };
         if let Stranger::Dropped(verdict) = stranger {
             self.count(verdict, 1);
+            if self.running.policy.detector().is_some() {
+                self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+            }
             if self.is_to_be_told(now, verdict, out) {
                 self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
             }
@@ -171,11 +174,16 @@ impl Engine {
         if !spoofing::is_source_clean(policy, port, &plain.key) {
             return Stranger::Unknown;
         }
+        let is_blocked =
+            || !self.guards.blocks.is_empty() && self.is_blocked(now, &plain.key.addresses(port));
         if plain.key.protocol() == protocol::TCP {
             if tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now) {
                 return Stranger::Unknown;
             }
             if tcp::cannot_open(&plain.tcp) {
+                if is_blocked() {
+                    return Stranger::Dropped(Verdict::of(Reason::SourceBlocked));
+                }
                 if policy.proves_sources() {
                     // It may be the proof.
                     return Stranger::Unknown;
@@ -185,6 +193,9 @@ impl Engine {
         }
         if !self.expectations.is_empty() {
             return Stranger::Unknown;
+        }
+        if is_blocked() {
+            return Stranger::Dropped(Verdict::of(Reason::SourceBlocked));
         }
         let Some(query) = policy.query_of_plain(port, &plain.key) else { return Stranger::Unknown };
         let (action, rule) = self.ask_rules(&query);

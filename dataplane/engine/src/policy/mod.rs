@@ -2,6 +2,7 @@
 //! ([`classify`]) and slowly but surely ([`linear`], the oracle of the tests and the voice of `explain`).
 
 pub mod classify;
+mod limits;
 pub mod linear;
 mod names;
 pub mod ruleset;
@@ -13,14 +14,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::flow::{FlowKey, PackedKey};
 use crate::packet::{Addresses, Facts, VlanStack, protocol};
 use crate::port::Port;
+use crate::protect::port_scan::Detector;
 
 pub use crate::helper::Helper;
 pub use classify::Classifier;
+pub use limits::{Limits, Quota};
 pub use names::{RuleKey, RuleNames};
 pub use ruleset::{
     Action, AddressSet, AddressSetId, FragmentMode, HijackMode, Inspection, LinkLocal, LogLevel,
-    MidstreamMode, OnDeploy, OnExpiry, Protections, Protocols, Query, Rule, RuleId, Ruleset, SequenceNumbers,
-    ServiceMatch, SpoofingMode, SynFlood, SynProxyMode, TcpWindowMode, Timeouts, TimeoutsId, Zone, ZoneId,
+    MidstreamMode, OnDeploy, OnExpiry, PortScan, Protections, Protocols, Query, Rule, RuleId, Ruleset,
+    SequenceNumbers, ServiceMatch, SpoofingMode, SynFlood, SynProxyMode, TcpWindowMode, Timeouts, TimeoutsId,
+    Zone, ZoneId,
 };
 
 /// A whole policy, immutable, ready for the workers.
@@ -45,6 +49,11 @@ pub struct Policy {
     proves_sources: bool,
     /// Some rule does, or replaces sequence numbers.
     alters_tcp: bool,
+    /// Some rule has limits; some rule meters packets.
+    has_limits: bool,
+    meters_packets: bool,
+    /// Who is suspected of scanning.
+    detector: Option<Detector>,
 }
 
 impl Policy {
@@ -63,6 +72,9 @@ impl Policy {
         };
         let alters_tcp = ruleset.rules.iter().any(alters_tcp);
         let proves_sources = ruleset.rules.iter().any(|rule| rule.syn_proxy != SynProxyMode::Off);
+        let limits = || ruleset.rules.iter().filter_map(|rule| rule.limits.as_deref());
+        let (has_limits, meters_packets) = (limits().next().is_some(), limits().any(Limits::meters_packets));
+        let detector = ruleset.protections.port_scan.as_ref().map(Detector::new);
         Self {
             generation,
             ruleset,
@@ -74,6 +86,9 @@ impl Policy {
             proves_sources,
             alters_tcp,
             alike: 0,
+            has_limits,
+            meters_packets,
+            detector,
         }
     }
 
@@ -90,6 +105,42 @@ impl Policy {
     /// The rule that has this key, if this policy still has it.
     pub fn by_key(&self, key: RuleKey) -> Option<RuleId> {
         self.by_key.get(&key).copied()
+    }
+
+    /// The limits of a rule, if it has any.
+    #[inline]
+    pub(crate) fn limits_of(&self, rule: RuleId) -> Option<Limits> {
+        if self.has_limits { self.rule(rule).limits.as_deref().copied() } else { None }
+    }
+
+    /// Whether any rule has limits.
+    #[inline]
+    pub(crate) const fn has_limits(&self) -> bool {
+        self.has_limits
+    }
+
+    /// Whether every packet of a session of `rule` is counted.
+    pub(crate) fn is_metered(&self, rule: Option<RuleId>) -> bool {
+        let limits = rule.filter(|_| self.meters_packets).and_then(|rule| self.rule(rule).limits.as_deref());
+        limits.is_some_and(Limits::meters_packets)
+    }
+
+    /// Whether that is so of any rule.
+    #[inline]
+    pub(crate) const fn meters_packets(&self) -> bool {
+        self.meters_packets
+    }
+
+    /// The evidence of port scans, if they are looked for.
+    #[inline]
+    pub(crate) const fn detector(&self) -> Option<&Detector> {
+        self.detector.as_ref()
+    }
+
+    /// Whether `source` is never blocked (`port_scan.allow`).
+    pub fn is_never_blocked(&self, source: IpAddr) -> bool {
+        let allow = self.ruleset.protections.port_scan.as_ref().and_then(|scan| scan.allow);
+        allow.is_some_and(|set| self.ruleset.address_sets[set.0 as usize].contains(source))
     }
 
     /// The timeouts of a session that this rule allowed.

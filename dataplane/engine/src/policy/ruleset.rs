@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
+use super::limits::Limits;
 use crate::helper::Helper;
 use crate::port::Port;
 
@@ -60,12 +61,7 @@ impl Default for Ruleset {
             rules: Vec::new(),
             timeouts: vec![Timeouts::default()],
             inspection: Inspection::default(),
-            protections: Protections {
-                spoofing: SpoofingMode::Off,
-                bogons: SpoofingMode::Off,
-                hijack: HijackMode::Off,
-                syn_flood: SynFlood::default(),
-            },
+            protections: Protections::default(),
         }
     }
 }
@@ -178,6 +174,8 @@ pub struct Rule {
     pub syn_proxy: SynProxyMode,
     /// Whether the initial sequence numbers of its TCP sessions are replaced.
     pub sequence_numbers: SequenceNumbers,
+    /// How much may be asked of it.
+    pub limits: Option<Box<Limits>>,
 }
 
 impl Rule {
@@ -197,6 +195,7 @@ impl Rule {
             helpers: Vec::new(),
             syn_proxy: SynProxyMode::Off,
             sequence_numbers: SequenceNumbers::Keep,
+            limits: None,
         }
     }
 }
@@ -490,6 +489,27 @@ pub enum HijackMode {
     End,
 }
 
+/// What counts as a port scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortScan {
+    /// A source is blocked when more different destination ports than this, from 1 to [`PortScan::THINGS_MAX`], are refused
+    /// to it within the time.
+    pub ports: u16,
+    /// The same of different hosts on one port, or of one kind of ICMP query; `None`: not looked at.
+    pub hosts: Option<u16>,
+    /// The time, in milliseconds, from 1 to [`Timeouts::MAX_MS`].
+    pub within_ms: u32,
+    /// For how long, in milliseconds, from 1 to [`Timeouts::MAX_MS`].
+    pub block_for_ms: u32,
+    /// Sources that are never blocked.
+    pub allow: Option<AddressSetId>,
+}
+
+impl PortScan {
+    /// The most ports or hosts: what is remembered of a suspect is that many words.
+    pub const THINGS_MAX: u16 = 4096;
+}
+
 /// Protections of the whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protections {
@@ -501,6 +521,21 @@ pub struct Protections {
     pub hijack: HijackMode,
     /// When SYN cookies begin for rules with [`SynProxyMode::Auto`].
     pub syn_flood: SynFlood,
+    /// Port scans; `None`: not looked for.
+    pub port_scan: Option<PortScan>,
+}
+
+impl Default for Protections {
+    /// All off.
+    fn default() -> Self {
+        Self {
+            spoofing: SpoofingMode::Off,
+            bogons: SpoofingMode::Off,
+            hijack: HijackMode::Off,
+            syn_flood: SynFlood::default(),
+            port_scan: None,
+        }
+    }
 }
 
 /// When the SYN cookies of a destination begin: when either figure is passed. They stop when both have been under half

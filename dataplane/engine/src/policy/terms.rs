@@ -4,7 +4,7 @@
 //! packets need not be looked at again for it. Otherwise each goes the long way once, to be decided or to get its new terms,
 //! which with many sessions under load takes longer than a ring of descriptors lasts.
 
-use super::{AddressSetId, OnDeploy, Policy, Rule, RuleId, RuleKey, Ruleset, Timeouts, Zone};
+use super::{AddressSetId, OnDeploy, Policy, Rule, RuleId, RuleKey, Ruleset, SpoofingMode, Timeouts, Zone};
 
 impl Policy {
     /// The same policy, as what follows on `before`.
@@ -28,11 +28,16 @@ fn are_alike(before: &Policy, after: &Policy) -> bool {
     let (old, new) = (&before.ruleset, &after.ruleset);
     keeps_all(new)
         && old.inspection.tcp_window == new.inspection.tcp_window
-        && old.protections == new.protections
+        && addresses_checked(old) == addresses_checked(new)
         && old.zones.len() == new.zones.len()
         && old.zones.iter().zip(&new.zones).all(|(a, b)| is_same_zone((old, a), (new, b)))
-        && before.keys.iter().chain(&after.keys).all(|key| timeouts(before, *key) == timeouts(after, *key))
-        && timeouts(before, RuleKey::NONE) == timeouts(after, RuleKey::NONE)
+        && before.keys.iter().chain(&after.keys).all(|key| terms(before, *key) == terms(after, *key))
+        && terms(before, RuleKey::NONE) == terms(after, RuleKey::NONE)
+}
+
+/// How its addresses are.
+fn addresses_checked(ruleset: &Ruleset) -> [SpoofingMode; 2] {
+    [ruleset.protections.spoofing, ruleset.protections.bogons]
 }
 
 fn keeps_all(ruleset: &Ruleset) -> bool {
@@ -48,15 +53,15 @@ fn is_same_zone((old, a): (&Ruleset, &Zone), (new, b): (&Ruleset, &Zone)) -> boo
         && set(old, a.networks) == set(new, b.networks)
 }
 
-/// Those of a session whose rule has this key.
-fn timeouts(policy: &Policy, key: RuleKey) -> &Timeouts {
+/// Those of a session whose rule has this key: its timeouts, and whether its packets are metered.
+fn terms(policy: &Policy, key: RuleKey) -> (&Timeouts, bool) {
     let rule: Option<RuleId> = policy.by_key(key);
-    policy.timeouts(policy.timeouts_of(rule))
+    (policy.timeouts(policy.timeouts_of(rule)), policy.is_metered(rule))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, RuleNames, SpoofingMode, TcpWindowMode, TimeoutsId};
+    use super::super::{Action, Limits, RuleNames, TcpWindowMode, TimeoutsId};
     use super::*;
     use crate::port::Port;
 
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_changes_its_terms_is() {
-        let changes: [fn(&mut Ruleset); 8] = [
+        let changes: [fn(&mut Ruleset); 9] = [
             |ruleset| ruleset.inspection.tcp_window = TcpWindowMode::Log,
             |ruleset| ruleset.inspection.sessions_on_deploy = OnDeploy::Rematch,
             |ruleset| ruleset.rules[0].sessions_on_deploy = Some(OnDeploy::Rematch),
@@ -107,6 +112,10 @@ mod tests {
             |ruleset| ruleset.zones[1].vlans = Some(vec![7]),
             |ruleset| ruleset.timeouts[0].tcp_established_ms += 1,
             |ruleset| ruleset.rules[0].timeouts = with_other_timeouts(ruleset),
+            |ruleset| {
+                let limits = Limits { packets_per_second: Some(1), ..Limits::default() };
+                ruleset.rules[0].limits = Some(Box::new(limits));
+            },
         ];
         for (number, change) in changes.into_iter().enumerate() {
             assert!(!alike(&[change]), "change {number}");

@@ -126,10 +126,18 @@ impl Engine {
         if action != Action::Allow {
             return self.refuse(port, facts, head, action, rule, out);
         }
-        let slot = match self.take_slot(arrival, from, state, out) {
-            Ok(slot) => slot,
+        let admission = match self.admit(arrival, rule, || query.source, None) {
+            Ok(admission) => admission,
             Err(reason) => return Verdict { reason, rule, session: None },
         };
+        let slot = match self.take_slot(arrival, from, state, out) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                self.give_back(admission);
+                return Verdict { reason, rule, session: None };
+            }
+        };
+        self.keep(slot, admission);
         self.table.both(slot).1.rule = self.running.policy.key(rule);
         self.enter(arrival, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }

@@ -53,13 +53,21 @@ impl Engine {
         if action != Action::Allow {
             return None;
         }
+        let admission = match self.admit(arrival, rule, || query.source, Some(slot)) {
+            Ok(admission) => admission,
+            Err(reason) => return Some(Verdict { reason, rule, session: None }),
+        };
         let translation = self.table.translation(slot).begun_anew();
         let is_translated = self.table.hot(slot).mark.is_translated();
         self.end(now, slot, Reason::EndReopened, out);
         let slot = match self.open(&Arrival { port: opener, ..*arrival }, out) {
             Ok(slot) => slot,
-            Err(reason) => return Some(Verdict { reason, rule, session: None }),
+            Err(reason) => {
+                self.give_back(admission);
+                return Some(Verdict { reason, rule, session: None });
+            }
         };
+        self.keep(slot, admission);
         self.table.both(slot).0.peers = peers;
         if is_translated {
             // The SYN left with numbers that were translated.

@@ -3,6 +3,7 @@
 use sekisho_engine::counters::{Count, ProtocolClass};
 use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
+use sekisho_engine::protect::blocks::BlockCause;
 use sekisho_engine::reason::{Kind as ReasonKind, Reason};
 use sekisho_engine::session::State;
 use sekisho_engine::{Evidence, HijackSign};
@@ -26,6 +27,7 @@ pub(super) fn all(page: &Page, control: &Control) -> Done {
     rules(page, control)?;
     sessions(page, control)?;
     helpers(page, control)?;
+    blocks(page, control)?;
     workers(page, control)?;
     devices(page, control)
 }
@@ -158,6 +160,20 @@ fn helpers(page: &Page, control: &Control) -> Done {
         })
     });
     page.add(&EXPECTATIONS_REFUSED, refused)
+}
+
+fn blocks(page: &Page, control: &Control) -> Done {
+    let blocks = &control.fleet.guards.blocks;
+    let mut now = [0_u64; BlockCause::ALL.len()];
+    blocks.list(control.engine_now(), |view| now[view.cause as usize] += 1);
+    let add = |metric: &Metric, value: &dyn Fn(BlockCause) -> u64| {
+        page.add(metric, BlockCause::ALL.map(|cause| ([cause.name()], value(cause) as f64)))
+    };
+    add(&BLOCKED, &|cause| now[cause as usize])?;
+    add(&BLOCKS, &|cause| blocks.begun(cause))?;
+    page.one(&BLOCKS_EVICTED, blocks.evicted() as f64)?;
+    let forged: u64 = control.fleet.workers.iter().map(|worker| worker.engine.scans_forged.get()).sum();
+    page.one(&SCANS_FORGED, forged as f64)
 }
 
 /// Whether sessions of that protocol can be in that state.

@@ -48,6 +48,13 @@ impl Engine {
         if !self.syn_proxy.begin_handshake() {
             return Verdict { reason: Reason::SynProxyFull, rule, session: None };
         }
+        let admission = match self.admit(arrival, rule, || facts.addresses.source_or_unspecified(), over) {
+            Ok(admission) => admission,
+            Err(reason) => {
+                self.syn_proxy.end_handshake();
+                return Verdict { reason, rule, session: None };
+            }
+        };
         if let Some(over) = over {
             self.end(now, over, Reason::EndReopened, out);
         }
@@ -64,10 +71,12 @@ impl Engine {
         let (slot, number) = match begun {
             Ok(begun) => begun,
             Err(reason) => {
+                self.give_back(admission);
                 self.syn_proxy.end_handshake();
                 return Verdict { reason, rule, session: None };
             }
         };
+        self.keep(slot, admission);
         // From here on as if its SYN had come now.
         let window = u32::from(facts.tcp.window) << proof.offer.scale.unwrap_or(0);
         let tcp = Tcp {

@@ -162,7 +162,7 @@ fn decode(root: &Node, name: &str, directory: &Path) -> Option<Appliance> {
         wan: port(ports.get("wan")?)?,
         workers,
         hugepages: hugepages.and_then(Hugepages::find).unwrap_or_default(),
-        budgets: budgets(&root)?,
+        budgets: budgets(root)?,
         read_group: group("read_group"),
         admin_group: group("admin_group"),
         sessions_capacity: capacity.map_or(Some(1_000_000), |capacity| u32::try_from(capacity).ok())?,

@@ -70,7 +70,7 @@ proptest! {
         });
         let mut model: HashMap<(u32, bool), (SessionId, State)> = HashMap::new();
         let mut half_open: Vec<(u32, bool)> = Vec::new();
-        let first_state = |number: u32| if number % 3 == 0 { State::Unreplied } else { State::SynSent };
+        let first_state = |number: u32| if number.is_multiple_of(3) { State::Unreplied } else { State::SynSent };
         for step in steps {
             match step {
                 Step::Add(number, v6) => {

@@ -174,8 +174,11 @@ fn segment_of(frame: &[u8]) -> Segment {
 const V4: [&str; 2] = [WAN, LAN];
 const V6: [&str; 2] = [WAN6, LAN6];
 
+/// Where the client is, the ends, and the tags.
+type Wire = (Port, [&'static str; 2], Vec<(u16, u16)>);
+
 /// Client and server on either side, both families, no tag, one and two.
-fn wires() -> Vec<(Port, [&'static str; 2], Vec<(u16, u16)>)> {
+fn wires() -> Vec<Wire> {
     let mut wires = Vec::new();
     for tags in [vec![], vec![(VLAN, 20)], vec![(QINQ, 30), (VLAN, 20)]] {
         for [outside, inside] in [V4, V6] {
@@ -387,7 +390,7 @@ fn a_translated_segment_may_come_in_fragments() {
     let mut talk = Talk::new(&policy("syn_proxy: always"), Port::Wan, V4, &[]);
     let cookie = talk.asks_for_cookie(&[]);
     talk.proves(cookie, &[]);
-    let data: Vec<u8> = (0..600u16).map(|byte| byte as u8).collect();
+    let data: Vec<u8> = (0..=255u8).cycle().take(600).collect();
     let segment = Segment::new(ACK, SERVER_FIRST + 1, FIRST.wrapping_add(1)).data(&data);
     let translated = Segment { sequence: cookie.wrapping_add(1), ..segment.clone() };
     let pieces = |segment: &Segment| -> Vec<Packet> {

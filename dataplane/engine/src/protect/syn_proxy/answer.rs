@@ -27,6 +27,8 @@ pub(crate) enum Shield {
 
 impl Engine {
     /// Has the source of a SYN that `rule` allows prove that it is real, if the rule says so.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn shield(&mut self, arrival: &Arrival<'_>, rule: Option<RuleId>, out: &mut Outbox) -> Shield {
         let Arrival { now, port, facts, packed, .. } = *arrival;
         if facts.tcp.flags & (tcp_flags::SYN | tcp_flags::ACK) != tcp_flags::SYN {
@@ -59,6 +61,7 @@ impl Engine {
     ///
     /// Its window is closed: what the client would send at once could go nowhere, and would be sent again only when its
     /// timer fires. When the server has answered, the window opens.
+    #[inline(never)]
     fn send_cookie(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Shield {
         let Arrival { now, port, facts, head, packed, .. } = *arrival;
         let is_v4 = facts.addresses.is_v4();
@@ -97,6 +100,7 @@ impl Engine {
 
     /// Answers a SYN with an acknowledgement of what was not sent: a real stack resets that, with the number that it
     /// acknowledges (RFC 9293 section 3.10.7.3), and goes on waiting.
+    #[inline(never)]
     fn challenge(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Shield {
         let Arrival { now, port, facts, head, packed, .. } = *arrival;
         let mut number = self.syn_proxy.challenge(period(now), packed, port);
@@ -120,6 +124,8 @@ impl Engine {
 
     /// A segment that opens nothing by itself: perhaps it answers a cookie or a challenge. `over` is a session of the same
     /// five-tuple that goes for a new one.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn heed_proof(
         &mut self,
         arrival: &Arrival<'_>,
@@ -168,6 +174,8 @@ impl Engine {
 
     /// The same for a packet of the session in `slot`: one that is over goes for whoever proves to be real, and so does a
     /// handshake that a client has begun anew.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn heed_proof_over(
         &mut self,
         arrival: &Arrival<'_>,
@@ -187,6 +195,8 @@ impl Engine {
     }
 
     /// The session in `slot`, which counts at `place` of its destination, begins half-open.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn count_half_open(&mut self, arrival: &Arrival<'_>, slot: u32, place: Place) {
         self.table.set_place(slot, place);
         self.table.both(slot).0.mark.set_counted(true);
@@ -196,6 +206,7 @@ impl Engine {
 
     /// The session in `slot` is half-open no more.
     #[cold]
+    #[inline(never)]
     pub(crate) fn uncount_half_open(&mut self, now: crate::time::Instant, slot: u32) {
         self.table.both(slot).0.mark.set_counted(false);
         let limits = self.running.policy.ruleset.protections.syn_flood;

@@ -136,6 +136,7 @@ impl Engine {
     }
 
     /// A packet of a session whose numbers are translated, or with whose server the appliance shakes hands.
+    #[cold]
     #[inline(never)]
     pub(crate) fn follow_translated(
         &mut self,
@@ -346,6 +347,7 @@ impl Engine {
 
     /// The session in `slot` ends while the appliance shakes hands with the server: the client, who believes in it, is told.
     #[cold]
+    #[inline(never)]
     pub(crate) fn give_handshake_up(&mut self, slot: u32, out: &mut Outbox) {
         let client = self.table.hot(slot).from();
         let Some(handshake) = self.finish_handshake(slot) else { return };
@@ -362,6 +364,7 @@ impl Engine {
 
     /// Sends again what nobody answered: SYNs to servers, and the newest cookies. Looks at `budget` timers at the most;
     /// returns whether more may be due.
+    #[inline(never)]
     pub(crate) fn expire_handshakes(&mut self, now: Instant, budget: u32, out: &mut Outbox) -> bool {
         for _ in 0..budget {
             if let Some(due) = self.shields.handshakes.pop(now) {
@@ -386,6 +389,8 @@ impl Engine {
     }
 
     /// Replaces the numbers of a session that begins in `slot`, if its rule says so.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn randomise(
         &mut self,
         arrival: &Arrival<'_>,
@@ -410,6 +415,8 @@ impl Engine {
     }
 
     /// An error about a packet of a session whose numbers are translated: its quote has the number that its receiver knows.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn rewrite_error(&self, slot: u32, port: Port, error: &Facts, head: &[u8]) -> Option<Rewrite> {
         let quoted = packet::quoted(head, error)?;
         let sequence = self.table.translation(slot).own(port.other(), quoted.tcp.sequence);

@@ -117,7 +117,7 @@ impl Engine {
         if let Some(verdict) = self.judge_stray(now, port, glance) {
             self.count(verdict, 1);
             if self.running.policy.detector().is_some() {
-                self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+                self.note_stray(now, port, glance, head, verdict, out);
             }
             if self.is_to_be_told(now, verdict, out) {
                 self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
@@ -146,10 +146,28 @@ impl Engine {
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
-        if is_stray && !self.guards.blocks.is_empty() && self.is_blocked(now, &plain.key.addresses(port)) {
+        if is_stray && !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain) {
             return Some(Verdict::of(Reason::SourceBlocked));
         }
         is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
+    }
+
+    #[inline(never)]
+    fn is_sender_blocked(&self, now: Instant, port: Port, plain: &Plain) -> bool {
+        self.is_blocked(now, &plain.key.addresses(port))
+    }
+
+    #[inline(never)]
+    fn note_stray(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

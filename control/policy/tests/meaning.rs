@@ -308,7 +308,7 @@ fn a_port_scan_says_who_is_never_blocked() {
         (", allow: any", "\"any\" stands inside allow"),
         (", allow: [192.0.2.9/24]", "host bits"),
         (", hosts: 0", "from 1 to 4096"),
-        (", ports: 5", "twice"),
+        (", ports: 5", "stands in line 3 already"),
     ] {
         let fault = scan(wrong).unwrap_err().to_string();
         assert!(fault.starts_with("p:3:") && fault.contains(told), "{wrong}: {fault}");

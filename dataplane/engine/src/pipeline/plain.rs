@@ -141,7 +141,7 @@ impl Engine {
         if let Stranger::Dropped(verdict) = stranger {
             self.count(verdict, 1);
             if self.running.policy.detector().is_some() {
-                self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+                self.note_stray(now, port, glance, head, verdict, out);
             }
             if self.is_to_be_told(now, verdict, out) {
                 self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
@@ -174,8 +174,7 @@ impl Engine {
         if !spoofing::is_source_clean(policy, port, &plain.key) {
             return Stranger::Unknown;
         }
-        let is_blocked =
-            || !self.guards.blocks.is_empty() && self.is_blocked(now, &plain.key.addresses(port));
+        let is_blocked = || !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain);
         if plain.key.protocol() == protocol::TCP {
             if tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now) {
                 return Stranger::Unknown;
@@ -203,6 +202,24 @@ impl Engine {
             return Stranger::Dropped(self.dropped(port, rule, &plain.key, *hashed));
         }
         Stranger::Asked { opener: query.from, action, rule }
+    }
+
+    #[inline(never)]
+    fn is_sender_blocked(&self, now: Instant, port: Port, plain: &Plain) -> bool {
+        self.is_blocked(now, &plain.key.addresses(port))
+    }
+
+    #[inline(never)]
+    fn note_stray(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

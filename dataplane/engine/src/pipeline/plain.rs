@@ -114,7 +114,10 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        if let Some(verdict) = self.judge_stray(now, port, glance) {
+        if let Some(mut verdict) = self.judge_stray(now, port, glance) {
+            if !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, &glance.plain) {
+                verdict = Verdict::of(Reason::SourceBlocked);
+            }
             self.count(verdict, 1);
             if self.running.policy.detector().is_some() {
                 self.note_stray(now, port, glance, head, verdict, out);
@@ -146,9 +149,6 @@ impl Engine {
             && !(tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now))
             && self.table.find_packed(&plain.key, *hashed).is_none()
             && spoofing::is_source_clean(&self.running.policy, port, &plain.key);
-        if is_stray && !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain) {
-            return Some(Verdict::of(Reason::SourceBlocked));
-        }
         is_stray.then(|| self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
     }
 

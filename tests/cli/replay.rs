@@ -164,24 +164,6 @@ fn wrong_policies_are_refused_with_their_places() {
 }
 
 #[test]
-fn what_nothing_enforces_yet_is_refused_by_name() {
-    let (folder, _) = folder();
-    let asks = format!("{SMALL}protections: {{syn_flood: {{rate: 5000}}}}\n");
-    folder.write("asks.yaml", asks);
-    let checked = folder.run(&["check", "asks.yaml"]);
-    assert_eq!(checked.status, 0);
-    let ran = folder.run(&["replay", "--policy", "asks.yaml", "--lan", "lan.pcap"]);
-    // The two go together: `check` warns of it as long as `replay` refuses it.
-    let is_enforced = !checked.stderr.contains("not enforced yet");
-    if is_enforced {
-        ran.done();
-    } else {
-        let told = ran.wrong_input();
-        assert!(has_place(told.lines().next().unwrap(), "asks.yaml") && told.contains("syn_flood"), "{told}");
-    }
-}
-
-#[test]
 fn inputs_are_never_written_over() {
     let (folder, _) = folder();
     let before = std::fs::read(folder.path("lan.pcap")).unwrap();

@@ -21,7 +21,6 @@ pub mod schema;
 mod shadow;
 mod shape;
 mod text;
-mod unenforced;
 pub mod words;
 mod yaml;
 
@@ -30,4 +29,3 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use load::{Loaded, POLICY_BYTES_MAX, load, load_str};
 pub use model::ResolvedPolicy;
 pub use text::duration::millis as duration_ms;
-pub use unenforced::Unenforced;

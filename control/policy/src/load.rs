@@ -13,7 +13,6 @@ use crate::model::ResolvedPolicy;
 use crate::resolve::{self, Resolved};
 use crate::shadow;
 use crate::shape::Shape;
-use crate::unenforced::{self, Unenforced};
 use crate::yaml;
 
 /// A policy of a hundred thousand rules has some 20 MiB.
@@ -28,8 +27,6 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     /// What was found odd while reading; [`Loaded::all_warnings`] has more.
     pub warnings: Diagnostics,
-    /// What the policy asks for and nothing enforces yet.
-    pub unenforced: Vec<Unenforced>,
     /// SHA-256 of the policy file followed by its feed files in the order in which they are first read (addresses,
     /// zones, rules), in hexadecimal: `cat policy.yaml feeds/a.txt | sha256sum`.
     pub sha256: String,
@@ -50,12 +47,11 @@ pub fn load_str(name: &str, text: &str, directory: &Path) -> Result<Loaded, Diag
     };
     Shape::Object(&POLICY).check(&root, "the policy", &mut report);
     let Resolved { policy, ruleset, sha256 } = resolve::resolve(&root, text, directory, &mut report);
-    let unenforced = unenforced::find(&root);
     let (errors, warnings) = report.into_parts();
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Loaded { policy, ruleset, warnings, unenforced, sha256 })
+    Ok(Loaded { policy, ruleset, warnings, sha256 })
 }
 
 impl Loaded {
@@ -64,20 +60,9 @@ impl Loaded {
         Policy::compile(generation, self.ruleset.clone(), names)
     }
 
-    /// Refuses what nothing enforces yet, by name and place. Whatever carries traffic asks this first.
-    pub fn refuse_unenforced(&self) -> Result<(), Diagnostics> {
-        if self.unenforced.is_empty() {
-            return Ok(());
-        }
-        let mut report = Report::new(&self.policy.file);
-        unenforced::refuse(&self.unenforced, &mut report);
-        Err(report.finish())
-    }
-
     /// Every warning there is, those that take an analysis of all rules included: what `check` prints.
     pub fn all_warnings(&self) -> Diagnostics {
         let mut report = Report::new(&self.policy.file);
-        unenforced::warn(&self.unenforced, &mut report);
         if self.ruleset.rules.is_empty() {
             let remedy = "every first packet gets defaults.action";
             report.warning(Place::START, "the policy has no rules", remedy);

@@ -46,7 +46,6 @@ fn the_small_policy_lets_the_lan_out_and_nothing_in() {
     assert_eq!(loaded.ruleset.default_action, Action::Drop);
     assert_eq!(loaded.ruleset.default_log, LogLevel::None);
     assert_eq!(loaded.ruleset.protections.spoofing, SpoofingMode::Off);
-    assert!(loaded.refuse_unenforced().is_ok());
     assert_eq!(loaded.all_warnings().to_string(), "");
 }
 
@@ -54,7 +53,6 @@ fn the_small_policy_lets_the_lan_out_and_nothing_in() {
 #[test]
 fn the_policy_for_a_bridge_is_one_that_check_finds_nothing_to_say_about() {
     let loaded = load(&config("bridge.yaml")).unwrap();
-    assert!(loaded.refuse_unenforced().is_ok());
     assert_eq!(loaded.all_warnings().to_string(), "");
 }
 
@@ -108,20 +106,6 @@ fn the_large_policy_keeps_every_value() {
     assert_eq!(ruleset.rules[2].helpers[0].0, Helper::Ftp);
     assert_eq!(ruleset.rules[2].helpers[0].1[0].selector, 21..=21);
     assert_eq!(loaded.policy.rules[0].place.line, 35);
-}
-
-#[test]
-fn what_is_not_built_is_named_and_refused() {
-    let loaded = load(&config("policy.yaml")).unwrap();
-    let features: Vec<_> = loaded.unenforced.iter().map(|one| one.feature.as_str()).collect();
-    let wanted: [&str; 0] = [];
-    assert_eq!(features, wanted);
-    let refused = loaded.refuse_unenforced().unwrap_err();
-    assert_eq!(refused.len(), wanted.len());
-    assert!(refused.has_errors());
-    let warned = loaded.all_warnings();
-    assert!(!warned.has_errors());
-    assert_eq!(warned.iter().filter(|one| one.message.contains("not enforced yet")).count(), wanted.len());
 }
 
 #[test]

@@ -172,27 +172,6 @@ fn windows_line_ends_and_a_byte_order_mark_do_not_matter() {
 }
 
 #[test]
-fn what_is_off_needs_nothing_that_is_not_built() {
-    let loaded = read(
-        "rules: [{name: r, action: allow, syn_proxy: off}]\n\
-         timeouts: {on_expiry: probe}\ninspection: {tcp_window: log, fragments: reassemble, midstream: pickup}\n\
-         protections: {syn_flood: off, port_scan: off, bogons: drop, spoofing: log}\n",
-    );
-    assert!(loaded.unenforced.is_empty() && loaded.refuse_unenforced().is_ok());
-    let left_out = read("rules: []");
-    assert!(left_out.unenforced.is_empty());
-}
-
-#[test]
-fn what_is_not_built_is_found_wherever_it_stands() {
-    let features = |text: &str| -> Vec<String> {
-        read(text).unenforced.into_iter().map(|one| format!("{} {}", one.place.line, one.feature)).collect()
-    };
-    let rule = "rules: [{name: r, action: allow, service: {ports: tcp/21, helper: ftp}, limits: {sessions_per_source: 3}}]";
-    assert_eq!(features(rule), ["2 rules.limits"]);
-}
-
-#[test]
 fn a_rule_says_how_sources_prove_that_they_are_real() {
     let loaded = read(
         "rules:\n- {name: a, action: allow, service: tcp/80, syn_proxy: always}\n\
@@ -301,7 +280,6 @@ fn a_port_scan_says_who_is_never_blocked() {
     for (address, is_allowed) in [("192.0.2.9", true), ("192.0.2.8", false), ("2001:db8::1", true)] {
         assert_eq!(allow.contains(address.parse().unwrap()), is_allowed, "{address}");
     }
-    assert!(loaded.unenforced.is_empty());
     assert!(!loaded.all_warnings().to_string().contains("monitors"), "it is used");
     for (wrong, told) in [
         (", allow: nobody", "there is no address or set of addresses named \"nobody\""),

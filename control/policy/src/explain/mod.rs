@@ -55,9 +55,6 @@ pub struct Explanation {
     /// What the session that it opens means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionMeans>,
-    /// What the policy asks for and nothing enforces yet.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unenforced: Vec<String>,
 }
 
 /// A zone, and why it is that one.
@@ -141,8 +138,7 @@ pub struct StateTimeout {
 /// Explains what becomes of a first packet.
 pub fn explain(loaded: &Loaded, query: &ExplainQuery) -> Explanation {
     let policy = Arc::new(loaded.compile(1, &mut RuleNames::default()));
-    let unenforced = loaded.unenforced.iter().map(|one| one.feature.clone()).collect();
-    Explanation { unenforced, ..explain_compiled(&policy, &loaded.policy, query) }
+    explain_compiled(&policy, &loaded.policy, query)
 }
 
 /// The same under a policy that is compiled already; `resolved` is what else its file says.
@@ -177,7 +173,6 @@ pub fn explain_compiled(
         reason_text: verdict.reason.text(),
         answer: answer.map(Reason::name),
         session: opens.then(|| session_means(policy, &verdict, query, &asked)),
-        unenforced: Vec::new(),
     }
 }
 

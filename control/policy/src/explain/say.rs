@@ -121,9 +121,6 @@ impl fmt::Display for Explanation {
             let limits: Vec<_> = session.limits.iter().map(super::LimitMeans::text).collect();
             writeln!(f, "         limits of the rule: {}", limits.join(", "))?;
         }
-        if !self.unenforced.is_empty() {
-            writeln!(f, "note     not enforced yet: {}", self.unenforced.join(", "))?;
-        }
         Ok(())
     }
 }

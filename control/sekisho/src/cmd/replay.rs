@@ -100,7 +100,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn ruleset(path: &Path) -> Result<Ruleset, Failure> {
     let refuse = |faults: sekisho_policy::Diagnostics| Failure::Input(faults.to_string());
     let loaded = sekisho_policy::load(path).map_err(refuse)?;
-    loaded.refuse_unenforced().map_err(refuse)?;
     Ok(loaded.ruleset)
 }
 

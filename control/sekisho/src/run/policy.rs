@@ -47,7 +47,6 @@ pub(crate) fn prepare(
     before: Option<&Policy>,
 ) -> Result<Ready, Diagnostics> {
     let loaded = load(source)?;
-    loaded.refuse_unenforced()?;
     let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
     let policy = loaded.compile(generation, &mut keys);
     let policy = Arc::new(match before {

@@ -123,20 +123,6 @@ fn a_faulty_policy_is_refused_with_the_place_and_the_old_one_works_on() {
     assert!(!lab.wan.pings(LAN, 1));
 }
 
-#[test]
-fn a_policy_that_asks_for_what_is_not_built_is_refused_by_name() {
-    let lab = Lab::up();
-    let appliance = Appliance::start(&lab, &policy(&[LAN_OUT]));
-    let output = appliance.try_deploy(&format!(
-        "{}protections: {{port_scan: {{ports: 10, within: 10s, block_for: 1m}}}}\n",
-        policy(&[LAN_OUT])
-    ));
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("port_scan"), "{said}");
-    assert!(lab.lan.pings(WAN, 2));
-}
-
 /// How many deploys in a row: `SEKISHO_DEPLOYS`, as `scripts/bench deploys` sets it.
 fn deploys() -> u32 {
     let named = std::env::var("SEKISHO_DEPLOYS").ok();

@@ -169,11 +169,11 @@ fn wrong_files_are_refused_with_the_place() {
     assert!(said.contains("appliance.yaml:9:1: ") && said.contains("workers"), "{said}");
 
     let folder = files("metrics: off\n");
-    let policy = format!("{POLICY}protections: {{syn_flood: {{rate: 5000}}}}\n");
+    let policy = format!("{POLICY}protections: {{syn_flood: {{speed: 5000}}}}\n");
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
     let (code, said) = refused(folder.path());
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("policy.yaml:5:") && said.contains("syn_flood"), "{said}");
+    assert!(said.contains("policy.yaml:5:") && said.contains("speed"), "{said}");
     assert!(!folder.path().join("s.sock").exists());
 }
 

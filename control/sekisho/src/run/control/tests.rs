@@ -56,14 +56,6 @@ async fn a_relative_directory_of_feeds_is_refused() {
 }
 
 #[tokio::test]
-async fn what_nothing_enforces_yet_is_refused_by_name() {
-    let appliance = Appliance::start(OPEN, 1, Vec::new(), None);
-    let wishful = format!("{OPEN}protections: {{syn_flood: {{rate: 5000}}}}\n");
-    let fault = appliance.control.deploy(source(&wishful)).await.unwrap_err();
-    assert!(fault.diagnostics.iter().any(|one| one.message.contains("syn_flood")), "{fault:?}");
-}
-
-#[tokio::test]
 async fn drops_are_remembered_and_logged_with_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.jsonl");

@@ -15,7 +15,7 @@ use crate::sets;
 
 /// A ruleset, and packets for it.
 pub(crate) fn case() -> impl Strategy<Value = (Ruleset, Vec<Query>)> {
-    let sizes = prop_oneof![6 => 0..24_usize, 3 => 24..60_usize, 1 => 60..400_usize];
+    let sizes = prop_oneof![4 => 0..12_usize, 2 => 12..60_usize, 1 => 60..400_usize];
     let rulesets = (vec(address_set(), 1..12), sizes, zone_count())
         .prop_flat_map(|(sets, size, zones)| {
             let count = u32::try_from(sets.len()).unwrap_or(0);

@@ -291,9 +291,7 @@ impl HashSecret {
         let second = fold(wan.0 ^ c, wan.1 ^ d);
         fold(first ^ tail ^ c, second.rotate_left(32) ^ tail.rotate_left(29) ^ a)
     }
-}
 
-impl HashSecret {
     /// 64 well-mixed bits of an address, or anything else of that size, and a word beside it.
     pub(crate) fn hash_words(&self, wide: u128, word: u64) -> u64 {
         let [a, b, c, d] = self.0;

@@ -327,11 +327,14 @@ impl Engine {
         }
         let packed = PackedKey::of(&key);
         let hashed = self.table.hash_packed(&packed);
-        self.decide_keyed(&Arrival { now, port, facts, head, key: &key, packed: &packed, hashed }, out)
+        let found = self.table.find_packed(&packed, hashed);
+        let arrival = Arrival { now, port, facts, head, key: &key, packed: &packed, hashed };
+        self.decide_keyed(&arrival, found, out)
     }
 
-    fn decide_keyed(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Verdict {
-        match self.table.find_packed(arrival.packed, arrival.hashed) {
+    /// A packet whose session is in slot `found`, or which has none of its key.
+    fn decide_keyed(&mut self, arrival: &Arrival<'_>, found: Option<u32>, out: &mut Outbox) -> Verdict {
+        match found {
             Some(slot) => self.follow(arrival, slot, out),
             None if kin::is_possible(arrival.key) => self.kin(arrival, out),
             None => self.first(arrival, None, out),

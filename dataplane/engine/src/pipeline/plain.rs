@@ -150,16 +150,13 @@ impl Engine {
         }
         let (facts, key) = (glance.plain.facts(port, head), packed.unpacked());
         let arrival = Arrival { now, port, facts: &facts, head, key: &key, packed, hashed };
-        let verdict = match (stranger, found) {
-            (Stranger::Asked { opener, action, rule }, _) => {
+        let verdict = match stranger {
+            Stranger::Asked { opener, action, rule } => {
                 self.settle(&arrival, None, opener, (action, rule), out)
             }
-            (_, found) => match self.judge_source(now, port, &facts, out) {
+            _ => match self.judge_source(now, port, &facts, out) {
                 Some(verdict) => verdict,
-                None => match found {
-                    Some(slot) => self.follow(&arrival, slot, out),
-                    None => self.first(&arrival, None, out),
-                },
+                None => self.decide_keyed(&arrival, found, out),
             },
         };
         self.report(now, port, &facts, verdict, 1, out);

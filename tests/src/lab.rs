@@ -142,16 +142,17 @@ impl Namespace {
         Running::start(&self.command(line))
     }
 
-    /// Starts a server inside and waits until it listens; `proto` is `tcp` or `udp`.
+    /// Starts a server inside and waits until it listens, beside those that listen on the port already; `proto` is
+    /// `tcp` or `udp`.
     #[must_use]
     pub fn serve(&self, line: &str, proto: &str, port: u16) -> Running {
-        let mut server = self.start(line);
         let flag = if proto == "udp" { "-Hlun" } else { "-Hltn" };
         let filter = format!("sport = :{port}");
-        let listens = wait::holds_within(Duration::from_secs(10), || {
-            let mut listed = self.command_of(["ss", flag, &filter]);
-            !must(&mut listed).is_empty() || server.ended().is_some()
-        });
+        let listeners = || must(&mut self.command_of(["ss", flag, &filter])).lines().count();
+        let before = listeners();
+        let mut server = self.start(line);
+        let listens =
+            wait::holds_within(Duration::from_secs(10), || listeners() > before || server.ended().is_some());
         assert!(listens && server.ended().is_none(), "{line}: does not listen\n{}", server.output());
         server
     }

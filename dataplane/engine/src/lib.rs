@@ -25,6 +25,7 @@ pub mod reason;
 mod record;
 mod respond;
 pub mod session;
+mod siphash;
 pub mod steer;
 pub mod time;
 mod upkeep;

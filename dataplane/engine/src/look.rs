@@ -71,7 +71,7 @@ impl Engine {
         } else {
             candidate.decide(&self.original_query(candidate, slot)).0 == Action::Allow
         };
-        let by_name = candidate.by_key(self.table.cold(slot).rule);
+        let by_name = candidate.by_key(self.table.cold(slot).rule());
         match candidate.on_deploy_of(by_name) {
             _ if is_allowed => Prospect::Allowed,
             OnDeploy::Keep => Prospect::Outlives,

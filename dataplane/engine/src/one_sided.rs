@@ -181,7 +181,7 @@ impl Engine {
 
     /// Looks at a session that ends, in `slot`.
     pub(crate) fn notice_session(&mut self, now: Instant, slot: u32, reason: Reason) {
-        let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
+        let hot = self.table.hot(slot);
         if !matches!(reason, Reason::EndHandshake | Reason::EndEvicted)
             || hot.protocol() != protocol::TCP
             || !tcp::was_picked_up(&hot.peers)
@@ -189,7 +189,7 @@ impl Engine {
             return;
         }
         let from = hot.from();
-        let packets = cold.packets();
+        let (packets, _) = self.table.counts(slot);
         if packets[from.index()] < 2 || packets[from.other().index()] > 0 {
             return;
         }

@@ -491,7 +491,7 @@ impl Engine {
     pub(crate) fn follow_as_it_is(&mut self, arrival: &Arrival<'_>, slot: u32, out: &mut Outbox) -> Verdict {
         let Arrival { now, port, facts, head, .. } = *arrival;
         let session = Some(self.table.id(slot));
-        if self.table.hot(slot).policy != self.running.policy.generation {
+        if !self.table.hot(slot).is_of(self.running.policy.generation) {
             if !self.is_current(now, slot, out) {
                 return Verdict { reason: Reason::PolicyChanged, rule: None, session };
             }
@@ -574,11 +574,9 @@ impl Engine {
                 }
             }
         } else {
-            let created_ms = self.table.cold(slot).created_ms;
             let hot = self.table.hot(slot);
-            let age = Duration::from_millis(u64::from(stamp(now).wrapping_sub(created_ms)));
             let begun_on = if key.has_one_way_number() { pairs::begun_on(hot) } else { hot.from() };
-            Some(query::track(hot.state, facts.protocol, port != begun_on, age))
+            Some(query::track(hot, now, port != begun_on))
         };
         let (_, cold) = self.table.both(slot);
         cold.count(port, facts.wire_len);
@@ -630,7 +628,7 @@ impl Engine {
 
     /// Whether the session may go on under the policy in force; if not, it ends.
     pub(crate) fn is_current(&mut self, now: Instant, slot: u32, out: &mut Outbox) -> bool {
-        if self.table.hot(slot).policy == self.running.policy.generation {
+        if self.table.hot(slot).is_of(self.running.policy.generation) {
             return true;
         }
         if !self.renew(now, slot) {
@@ -647,7 +645,7 @@ impl Engine {
     /// rule and timeouts.
     pub(crate) fn renew(&mut self, now: Instant, slot: u32) -> bool {
         let policy = Arc::clone(&self.running.policy);
-        let old = self.table.cold(slot).rule;
+        let old = self.table.cold(slot).rule();
         let by_name = policy.by_key(old);
         let mark = self.table.hot(slot).mark;
         let is_clean = spoofing::is_clean(&policy, &self.table.key(slot));
@@ -667,10 +665,10 @@ impl Engine {
             }
         };
         let (hot, cold) = self.table.both(slot);
-        hot.policy = policy.generation;
+        hot.set_policy(policy.generation);
         hot.set_clean(is_clean && !policy.is_metered(rule));
         hot.set_terms(policy.timeouts_of(rule), policy.tcp_window(query.from));
-        cold.rule = key;
+        cold.set_rule(key);
         self.hold_anew(now, slot, rule);
         if mark.is_followed() && policy.helper_for(rule, &query) != Some(mark.kind()) {
             self.end_following(now, slot);

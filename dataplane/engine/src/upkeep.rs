@@ -76,7 +76,7 @@ impl Engine {
             return self.file(now, slot);
         }
         // Only now: when a timer moves down the wheel is nothing to decide a session by.
-        if self.table.hot(slot).policy != self.running.policy.generation {
+        if !self.table.hot(slot).is_of(self.running.policy.generation) {
             if !self.renew(now, slot) {
                 return self.finish(now, slot, Reason::EndPolicy, out);
             }
@@ -125,6 +125,7 @@ impl Engine {
     pub(crate) fn view(&self, now: Instant, slot: u32) -> SessionView {
         let (hot, cold) = (self.table.hot(slot), self.table.cold(slot));
         let key = self.table.key(slot);
+        let (packets, bytes) = self.table.counts(slot);
         let since = |stamped: u32| Duration::from_millis(u64::from(elapsed_ms(now, stamped)));
         let timeout_ms = hot.timeout_ms(self.timeouts_of(slot));
         SessionView {
@@ -133,14 +134,14 @@ impl Engine {
             five_tuple: key.five_tuple(hot.from()),
             vlan: key.vlan,
             state: hot.state,
-            rule: cold.rule,
+            rule: cold.rule(),
             helper: hot.mark.helper(),
             parent: self.parent_of(slot),
             age: since(cold.created_ms),
             idle: since(hot.last_seen_ms),
             timeout: Duration::from_millis(u64::from(timeout_ms)),
-            packets: cold.packets(),
-            bytes: cold.bytes(),
+            packets,
+            bytes,
         }
     }
 
@@ -207,7 +208,7 @@ impl Engine {
             ended_ms: stamp(now),
             idle_ms: elapsed_ms(now, hot.last_seen_ms),
             timeout_ms: hot.timeout_ms(self.timeouts_of(slot)),
-            rule: cold.rule,
+            rule: cold.rule(),
             state: hot.state,
             reason,
         };
@@ -245,13 +246,13 @@ impl Engine {
 
     /// The rule of a session in the policy in force, if that still has it.
     fn rule_of(&self, slot: u32) -> Option<RuleId> {
-        self.running.policy.by_key(self.table.cold(slot).rule)
+        self.running.policy.by_key(self.table.cold(slot).rule())
     }
 
     /// The timeouts of a session in the policy in force.
     pub(crate) fn timeouts_of(&self, slot: u32) -> &Timeouts {
         let (policy, hot) = (&self.running.policy, self.table.hot(slot));
-        let id = if hot.policy == policy.generation {
+        let id = if hot.is_of(policy.generation) {
             hot.timeouts()
         } else {
             policy.timeouts_of(self.rule_of(slot))

@@ -48,6 +48,15 @@ pub(crate) fn prepare(
 ) -> Result<Ready, Diagnostics> {
     let loaded = load(source)?;
     let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
+    if !keys.has_room_for(loaded.ruleset.rules.len()) {
+        let message = format!(
+            "with its rules there would be more than {} rule names since the start",
+            RuleNames::LEN_MAX
+        );
+        let remedy =
+            "keep the names of rules from deploy to deploy; a restart forgets those that are no more";
+        return Err(Diagnostics::of_file(&loaded.policy.file, message, remedy));
+    }
     let policy = loaded.compile(generation, &mut keys);
     let policy = Arc::new(match before {
         Some(before) => policy.after(before),

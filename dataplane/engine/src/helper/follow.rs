@@ -213,7 +213,7 @@ impl Engine {
         let pattern = Expectation {
             key: FlowKey { lan_port: 0, wan_port: 0, ..key },
             helper,
-            rule: self.table.cold(slot).rule,
+            rule: self.table.cold(slot).rule(),
             parent: self.table.id(slot),
             asked: Asked {
                 from,

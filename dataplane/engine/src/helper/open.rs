@@ -116,7 +116,7 @@ impl Engine {
         let (hot, cold) = self.table.both(slot);
         hot.mark = Mark::expected(helper).beside(hot.mark);
         // By name, though the policy in force may have no such rule any more.
-        cold.rule = expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule)));
+        cold.set_rule(expected.rule.map_or(rule, |rule| self.running.policy.key(Some(rule))));
         // Counted first, lest it passes for expired meanwhile.
         self.counters.helpers[helper.index()].used.add(1);
         self.expectations.use_up(expected.claim);

@@ -94,7 +94,7 @@ impl Engine {
             }
         };
         self.keep(slot, admission);
-        self.table.both(slot).1.rule = self.running.policy.key(rule);
+        self.table.both(slot).1.set_rule(self.running.policy.key(rule));
         self.begin_following(arrival, slot, rule, is_midstream(facts));
         self.enter(arrival, slot, rule, opener, out);
         if let Some(place) = counted {
@@ -136,7 +136,7 @@ impl Engine {
         let tcp_window = policy.tcp_window(opener);
         let is_clean = spoofing::is_clean(policy, key) && !policy.is_metered(rule);
         let (hot, cold) = self.table.both(slot);
-        hot.policy = generation;
+        hot.set_policy(generation);
         hot.set_clean(is_clean);
         hot.set_terms(timeouts, tcp_window);
         cold.count(port, facts.wire_len);

@@ -15,9 +15,9 @@ use crate::record::{Outbox, Verdict};
 use crate::session::table::Hashed;
 use crate::session::tombstone::Plot;
 use crate::session::wheel::NIL;
-use crate::session::{SessionId, State, tcp};
+use crate::session::{SessionId, State, query, tcp};
 use crate::steer;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::upkeep::stamp;
 
 /// What is known of a frame at a glance. Made once for each place of a burst, and written over.
@@ -78,7 +78,7 @@ impl Engine {
     #[inline(always)]
     pub fn locate(&self, glance: &mut Glance) -> bool {
         if glance.is_plain {
-            glance.slot = self.table.candidate(&glance.plain.key, glance.hashed);
+            glance.slot = self.table.candidate(glance.hashed);
             if glance.slot == NIL {
                 // What is asked last before it is dropped.
                 let entry = steer::entry_of_packed(&glance.plain.key);
@@ -91,7 +91,7 @@ impl Engine {
 
     /// Finds it in its other bucket, for which [`Engine::locate`] has asked some packets before.
     pub fn locate_elsewhere(&self, glance: &mut Glance) {
-        glance.slot = self.table.candidate_elsewhere(&glance.plain.key, glance.hashed);
+        glance.slot = self.table.candidate_elsewhere(glance.hashed);
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other
@@ -99,27 +99,24 @@ impl Engine {
     /// [`Engine::count_passed`].
     #[inline(always)]
     pub fn pass(&mut self, now: Instant, port: Port, glance: &Glance) -> bool {
-        let Glance { slot, plain, .. } = glance;
-        if *slot == NIL || !plain.is_steady || !self.table.is(*slot, &plain.key) {
+        let Glance { slot, plain, hashed, .. } = glance;
+        if *slot == NIL || !plain.is_steady || !self.table.is(*slot, &plain.key, *hashed) {
             return false;
         }
-        let (hot, cold) = self.table.both(*slot);
-        if !self.running.policy.is_alike(hot.policy) || !hot.is_smooth() {
+        let (hot, _) = self.table.both(*slot);
+        if !self.running.policy.is_alike(hot.policy()) || !hot.is_smooth() {
             return false;
         }
         let stays = match (plain.key.protocol(), hot.state) {
             (protocol::TCP, State::Established) => tcp::advance(&mut hot.peers, port.index(), &plain.tcp),
             (protocol::UDP, State::Stream) => true,
-            (protocol::UDP, State::Replied) => {
-                let age = u64::from(stamp(now).wrapping_sub(cold.created_ms));
-                Duration::from_millis(age) <= State::STREAM_AFTER
-            }
+            (protocol::UDP, State::Replied) => !query::is_of_age(hot, now),
             (protocol::UDP, State::Unreplied) => port == hot.from(),
             _ => false,
         };
         if stays {
             hot.last_seen_ms = stamp(now);
-            cold.count(port, plain.wire_len);
+            self.table.count(*slot, port, plain.wire_len);
         }
         stays
     }

@@ -17,10 +17,10 @@ impl Policy {
     }
 
     /// Whether a session that was last decided under that generation, and is still kept, has under this policy the terms that
-    /// it has already: timeouts, window tracking, and addresses that may speak.
+    /// it has already: timeouts, window tracking, and addresses that may speak. Sessions know the lower 24 bits.
     #[inline(always)]
     pub(crate) const fn is_alike(&self, generation: u32) -> bool {
-        self.generation.wrapping_sub(generation) <= self.alike
+        self.generation.wrapping_sub(generation) & 0xff_ffff <= self.alike
     }
 }
 

@@ -131,7 +131,7 @@ impl Engine {
         };
         self.counters.hijack[kind as usize].add(1);
         let mode = self.running.policy.ruleset.protections.hijack;
-        let rule = self.running.policy.by_key(self.table.cold(slot).rule);
+        let rule = self.running.policy.by_key(self.table.cold(slot).rule());
         let verdict = Verdict { reason: Reason::TcpHijacked, rule, session: Some(id) };
         if mode == HijackMode::Off {
             return None;

@@ -138,7 +138,7 @@ impl Engine {
             }
         };
         self.keep(slot, admission);
-        self.table.both(slot).1.rule = self.running.policy.key(rule);
+        self.table.both(slot).1.set_rule(self.running.policy.key(rule));
         self.enter(arrival, slot, rule, query.from, out);
         Verdict { reason: Reason::SessionNew, rule, session: Some(self.table.id(slot)) }
     }

@@ -46,7 +46,7 @@ impl Engine {
             }
             _ => return None,
         }
-        let (old, bytes) = (self.table.hot(slot).peers, self.table.cold(slot).bytes());
+        let (old, (_, bytes)) = (self.table.hot(slot).peers, self.table.counts(slot));
         let peers = tcp::restart(attempt, port.index(), segment, &old, bytes)?;
         let query = self.original_query(&self.running.policy, slot);
         let (action, rule) = self.ask_rules(&query);
@@ -74,7 +74,7 @@ impl Engine {
             self.table.set_translation(slot, &translation);
             self.table.both(slot).0.mark.set_translated();
         }
-        self.table.both(slot).1.rule = self.running.policy.key(rule);
+        self.table.both(slot).1.set_rule(self.running.policy.key(rule));
         if let Some(helper) = self.running.policy.helper_for(rule, &query) {
             self.counters.helpers[helper.index()].stopped(Stop::Midstream).add(1);
         }

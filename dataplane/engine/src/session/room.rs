@@ -6,8 +6,9 @@
 //! session first: a flood of one class takes from itself, and a class within its budget loses nothing to one beyond.
 
 use super::tombstone::Plot;
-use super::{State, TimeoutKey};
+use super::{State, TimeoutKey, query};
 use crate::counters::ProtocolClass;
+use crate::packet::protocol;
 use crate::pipeline::{Arrival, Engine};
 use crate::policy::Timeouts;
 use crate::port::Port;
@@ -145,6 +146,9 @@ impl Engine {
         hot.last_seen_ms = stamp(now);
         hot.set_pressure(self.pressure);
         cold.created_ms = stamp(now);
+        if packed.protocol() == protocol::UDP {
+            query::begin(hot, now);
+        }
         self.counters.sessions(ProtocolClass::of(packed.protocol()), state).add(1);
         Ok(slot)
     }

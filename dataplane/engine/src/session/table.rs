@@ -1,8 +1,8 @@
 //! The session table: fixed in size, taken at start; it never grows, never rehashes, never stalls.
 //!
-//! A session is four records under one slot number: [`Hot`] (64 bytes, one cache line: the key and everything that
-//! an established packet reads), [`Cold`] (32 bytes, half a line: what it adds to), [`Ties`] (16 bytes: its places in
-//! lists) and, for IPv6, the two addresses (32 bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
+//! A session is four records under one slot number: [`Hot`] (64 bytes, one cache line: everything that an established
+//! packet reads and writes), [`Cold`] (32 bytes, half a line: what it adds to now and then), [`Ties`] (16 bytes: its places
+//! in lists) and, for IPv6, the two addresses (32 bytes). Slots are found through an index of cache-line buckets, each with [`WAYS`] tags and slot numbers: a key
 //! has two buckets (cuckoo hashing with partial keys: Fan et al., "Cuckoo Filter", 2014; Pagh and Rodler, 2004). It
 //! goes to the second only when the first is full, and the first then knows, so a look-up touches one line of the
 //! index, found or not, or two where there was a crowd. An insertion moves at most [`MOVES_MAX`] entries to make room;
@@ -12,19 +12,20 @@
 
 use wide::u16x8;
 
-use super::room::Pressure;
 use super::wheel::{Linked, Links, NIL};
 use super::{SessionId, State, tcp};
-use crate::flow::{FlowKey, HashSecret, PackedKey};
-use crate::helper::Mark;
-use crate::policy::{RuleKey, TcpWindowMode, Timeouts, TimeoutsId};
+use crate::flow::{EndsHash, FlowKey, HashSecret, PackedKey};
 use crate::port::Port;
 
 mod ahead;
+mod counts;
 mod half_open;
+mod record;
 mod translated;
 
+use counts::Spills;
 use half_open::{Class, List};
+pub(crate) use record::{Cold, Hot, Ties};
 
 /// Slots of a bucket.
 const WAYS: usize = 8;
@@ -32,216 +33,6 @@ const WAYS: usize = 8;
 const INDEX_SLOTS: (usize, usize) = (5, 4);
 /// Entries that an insertion moves at the most: it then has looked into 2 * (8 + 64) buckets.
 const MOVES_MAX: u32 = 2;
-
-/// What a packet of a live session reads and writes.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
-pub(crate) struct Hot {
-    /// Addresses: themselves for IPv4; folded to 32 bits for IPv6, where [`Table`] holds them in full.
-    lan: u32,
-    wan: u32,
-    /// Ports, LAN side in the upper half.
-    ports: u32,
-    /// VLAN tags and protocol.
-    tag: u32,
-    /// TCP tracking by port of arrival, LAN first.
-    pub(crate) peers: [tcp::Peer; 2],
-    /// When the last packet that counts came: milliseconds of the engine's clock, wrapping.
-    pub(crate) last_seen_ms: u32,
-    /// Generation of the policy it was decided under.
-    pub(crate) policy: u32,
-    /// Generation of the slot, counts its sessions: 24 bits, the lowest first.
-    generation: [u8; 3],
-    /// What helpers have to do with it.
-    pub(crate) mark: Mark,
-    /// Its timeouts in that policy; in the two bits above them how far those were shortened; in the upper two how strictly
-    /// its windows are held.
-    terms: u16,
-    /// [`State`].
-    pub(crate) state: State,
-    flags: u8,
-}
-
-impl Hot {
-    const WINDOW_AT: u32 = 14;
-    const PRESSURE_AT: u32 = 12;
-    const PRESSURE: u16 = 3 << Self::PRESSURE_AT;
-
-    const LIVE: u8 = 1;
-    const V6: u8 = 2;
-    const FROM_WAN: u8 = 4;
-    /// Its ends were asked whether they live; how often is told by [`Table::probes`].
-    const ASKED: u8 = 8;
-    /// Nothing is wrong with the source address of either end, under the policy that it was decided under.
-    const CLEAN: u8 = 16;
-    /// The end on the LAN side answered; twice that: the one on the WAN side.
-    const ANSWERED: u8 = 32;
-    const ANSWERED_BOTH: u8 = 32 | 64;
-    /// Of a reset session, whose ends are never asked: its opener was never answered but by the reset, and it makes
-    /// room as it did before.
-    const WAS_UNANSWERED: u8 = Self::ANSWERED;
-    /// [`Table`] knows its link header.
-    const HAS_LINK: u8 = 128;
-
-    /// Those of [`Self::LIVE`] and [`Self::V6`] that a live session with this key has.
-    const fn flags_of(key: &PackedKey) -> u8 {
-        Self::LIVE | if key.is_v6 { Self::V6 } else { 0 }
-    }
-
-    /// The port on which its first packet arrived.
-    pub(crate) const fn from(&self) -> Port {
-        if self.flags & Self::FROM_WAN == 0 { Port::Lan } else { Port::Wan }
-    }
-
-    /// IP protocol number.
-    pub(crate) const fn protocol(&self) -> u8 {
-        (self.tag >> 24) as u8
-    }
-
-    /// Its timeouts in the policy that it was decided under.
-    pub(crate) const fn timeouts(&self) -> TimeoutsId {
-        TimeoutsId(self.terms & TimeoutsId::MAX)
-    }
-
-    /// How strictly that policy holds its windows.
-    pub(crate) const fn tcp_window(&self) -> TcpWindowMode {
-        match self.terms >> Self::WINDOW_AT {
-            0 => TcpWindowMode::Strict,
-            1 => TcpWindowMode::Log,
-            _ => TcpWindowMode::Off,
-        }
-    }
-
-    pub(crate) const fn set_terms(&mut self, timeouts: TimeoutsId, tcp_window: TcpWindowMode) {
-        let window: u16 = match tcp_window {
-            TcpWindowMode::Strict => 0,
-            TcpWindowMode::Log => 1,
-            TcpWindowMode::Off => 2,
-        };
-        self.terms = window << Self::WINDOW_AT | self.terms & Self::PRESSURE | timeouts.0 & TimeoutsId::MAX;
-    }
-
-    /// How full the table was when it came into its state.
-    pub(crate) const fn pressure(&self) -> Pressure {
-        Pressure::of_level((self.terms & Self::PRESSURE) >> Self::PRESSURE_AT)
-    }
-
-    pub(crate) const fn set_pressure(&mut self, pressure: Pressure) {
-        self.terms = self.terms & !Self::PRESSURE | pressure.level() << Self::PRESSURE_AT;
-    }
-
-    /// How long it may stay in its state without a packet, in milliseconds: shortened if the table was filling when it came
-    /// into that, and it is not established.
-    pub(crate) const fn timeout_ms(&self, timeouts: &Timeouts) -> u32 {
-        self.pressure().timeout_ms(self.state, self.protocol(), timeouts)
-    }
-
-    /// Whether its ends were asked whether they live, and have not both answered.
-    pub(crate) const fn is_asked(&self) -> bool {
-        self.flags & Self::ASKED != 0
-    }
-
-    /// The end behind `port` spoke while both are asked; whether both have.
-    pub(crate) const fn answer(&mut self, port: Port) -> bool {
-        self.flags |= Self::ANSWERED << port.index();
-        self.flags & Self::ANSWERED_BOTH == Self::ANSWERED_BOTH
-    }
-
-    /// Both ends live: nobody is asked any more.
-    pub(crate) const fn settle(&mut self) {
-        self.flags &= !(Self::ASKED | Self::ANSWERED_BOTH);
-    }
-
-    /// Whether nothing is wrong with the source address of either end, under the policy that it was decided under.
-    pub(crate) const fn set_clean(&mut self, is_clean: bool) {
-        self.flags = self.flags & !Self::CLEAN | if is_clean { Self::CLEAN } else { 0 };
-    }
-
-    /// Whether a packet of it may pass with nothing but its state machine to ask: its ends' addresses are right, nobody
-    /// asked whether they live, no helper reads, no number is translated.
-    pub(crate) const fn is_smooth(&self) -> bool {
-        self.flags & (Self::CLEAN | Self::ASKED) == Self::CLEAN && self.mark.is_smooth()
-    }
-
-    /// As what it makes room for a newcomer in a full table; `None`: it never does.
-    fn class(&self) -> Option<Class> {
-        match self.state {
-            State::Unreplied => Some(Class::OneWay),
-            state if state.is_half_open() || self.was_unanswered() => Some(Class::HalfOpen),
-            _ => None,
-        }
-    }
-
-    /// Whether a reset ended it before its opener was answered: neither end ever took it for established.
-    pub(crate) fn was_unanswered(&self) -> bool {
-        self.state == State::Reset && self.flags & Self::WAS_UNANSWERED != 0
-    }
-
-    const fn is_live(&self) -> bool {
-        self.flags & Self::LIVE != 0
-    }
-
-    const fn generation(&self) -> u32 {
-        let [low, middle, high] = self.generation;
-        u32::from_le_bytes([low, middle, high, 0])
-    }
-}
-
-/// What a packet only adds to.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(32))]
-pub(crate) struct Cold {
-    packets_low: [u32; 2],
-    bytes_low: [u32; 2],
-    packets_high: [u16; 2],
-    bytes_high: [u16; 2],
-    /// When its first packet came: milliseconds of the engine's clock, wrapping.
-    pub(crate) created_ms: u32,
-    pub(crate) rule: RuleKey,
-}
-
-/// Where a session is in lists.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub(crate) struct Ties {
-    timer: Links,
-    /// Neighbours in the list of its class of sessions that make room; of a free slot: the next free one; of any other session: the
-    /// words of [`tcp::Attempt`], or none, and above them how often its ends were asked whether they live.
-    half_open: Links,
-}
-
-const _: () = assert!(size_of::<Hot>() == 64);
-const _: () = assert!(size_of::<Cold>() == 32);
-const _: () = assert!(size_of::<Ties>() == 16);
-const _: () = assert!(size_of::<Bucket>() == 64);
-
-impl Cold {
-    /// Counts a frame of `bytes` that arrived on `port`; 48 bits each.
-    #[inline]
-    pub(crate) fn count(&mut self, port: Port, bytes: u32) {
-        let side = port.index();
-        add48(&mut self.packets_low[side], &mut self.packets_high[side], 1);
-        add48(&mut self.bytes_low[side], &mut self.bytes_high[side], bytes);
-    }
-
-    pub(crate) fn packets(&self) -> [u64; 2] {
-        [0, 1].map(|side| u64::from(self.packets_high[side]) << 32 | u64::from(self.packets_low[side]))
-    }
-
-    pub(crate) fn bytes(&self) -> [u64; 2] {
-        [0, 1].map(|side| u64::from(self.bytes_high[side]) << 32 | u64::from(self.bytes_low[side]))
-    }
-}
-
-#[inline]
-fn add48(low: &mut u32, high: &mut u16, more: u32) {
-    let (sum, carry) = low.overflowing_add(more);
-    *low = sum;
-    // Once in four billion: foretold, where an addition each time would be one more read and write.
-    if carry {
-        *high = high.wrapping_add(1);
-    }
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
@@ -283,6 +74,8 @@ impl Bucket {
 pub struct Hashed {
     /// All 64 bits, for what remembers sessions beside the table.
     pub(crate) hash: u64,
+    /// What tells the addresses apart, [`EndsHash::ends`].
+    ends: u64,
     /// 15 bits, not all zero.
     tag: u16,
     first: u32,
@@ -312,9 +105,11 @@ const LINK_LEN_AT: usize = 23;
 pub struct Table {
     worker: u8,
     secret: HashSecret,
+    ends: EndsHash,
     buckets: Vec<Bucket>,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
+    spills: Spills,
     ties: Vec<Ties>,
     /// IPv6 addresses, LAN side first. Its pages are taken from the system when IPv6 sessions first need them.
     wide: Vec<[u128; 2]>,
@@ -346,9 +141,11 @@ impl Table {
         Self {
             worker,
             secret,
+            ends: EndsHash::new(&secret),
             buckets: vec![Bucket::default(); buckets],
             hot: vec![Hot::default(); capacity],
             cold: vec![Cold::default(); capacity],
+            spills: Spills::default(),
             ties: vec![Ties::default(); capacity],
             wide: vec![[0; 2]; capacity],
             links: vec![[[0; 12]; 2]; capacity],
@@ -401,7 +198,8 @@ impl Table {
     pub(crate) fn hash_packed(&self, key: &PackedKey) -> Hashed {
         let hash = self.secret.hash_packed(key);
         let tag = (low16(hash) & !Bucket::SECOND).max(1);
-        Hashed { hash, tag, first: scale(high32(hash), self.buckets.len()) }
+        let first = scale(high32(hash), self.buckets.len());
+        Hashed { hash, ends: self.ends.ends(key), tag, first }
     }
 
     /// The other bucket of an entry: an involution, so that an entry can move without its key at hand.
@@ -420,7 +218,8 @@ impl Table {
     /// The same of a key in words.
     #[inline]
     pub(crate) fn find_packed(&self, key: &PackedKey, hashed: Hashed) -> Option<u32> {
-        let is_it = |slot: &u32| self.is(*slot, key);
+        let is_it =
+            |slot: &u32| self.is(*slot, key, hashed) && (!key.is_v6 || self.wide[*slot as usize] == key.wide);
         let first = &self.buckets[hashed.first as usize];
         if first.bits(hashed.tag) == 0 && first.elsewhere == 0 {
             return None;
@@ -433,17 +232,17 @@ impl Table {
         second.ways(hashed.tag | Bucket::SECOND).map(|way| second.slots[way]).find(is_it)
     }
 
-    /// Whether the live session in `slot` has this key.
+    /// Whether the live session in `slot` has this key, which hashes to that. Of IPv6 addresses only the hash is compared,
+    /// which is as good as certain ([`EndsHash`]); [`Table::find`] compares all of them.
     #[inline]
-    pub(crate) fn is(&self, slot: u32, key: &PackedKey) -> bool {
+    pub(crate) fn is(&self, slot: u32, key: &PackedKey, hashed: Hashed) -> bool {
         let hot = &self.hot[slot as usize];
         // All words at once, and one branch: the usual answer is yes.
-        let differ = (hot.lan ^ key.lan)
-            | (hot.wan ^ key.wan)
-            | (hot.ports ^ key.ports)
-            | (hot.tag ^ key.tag)
-            | u32::from(hot.flags & (Hot::LIVE | Hot::V6) ^ Hot::flags_of(key));
-        differ == 0 && (!key.is_v6 || self.wide[slot as usize] == key.wide)
+        let differ = (hot.ends ^ hashed.ends)
+            | u64::from(hot.ports ^ key.ports)
+            | u64::from(hot.tag ^ key.tag)
+            | u64::from(hot.flags & (Hot::LIVE | Hot::V6) ^ Hot::flags_of(key));
+        differ == 0
     }
 
     /// Takes a slot for a new session with `key`, which is not in the table, in `state`; everything else is blank.
@@ -472,18 +271,11 @@ impl Table {
             slot
         };
         let index = slot as usize;
-        let mut flags = Hot::flags_of(key);
         if key.is_v6 {
             self.wide[index] = key.wide;
         }
-        if from == Port::Wan {
-            flags |= Hot::FROM_WAN;
-        }
-        let [low, middle, high, _] = self.hot[index].generation().wrapping_add(1).to_le_bytes();
-        let generation = [low, middle, high];
-        let PackedKey { lan, wan, ports, tag, .. } = *key;
-        self.hot[index] = Hot { lan, wan, ports, tag, generation, state, flags, ..Hot::default() };
-        self.cold[index] = Cold::default();
+        self.hot[index] = Hot::new(hashed.ends, key, from, state);
+        self.cold[index] = Cold::of_next(&self.cold[index]);
         self.ties[index] = Ties::default();
         let first = hashed.first as usize;
         self.buckets[first].elsewhere += u32::from(bucket != first);
@@ -550,6 +342,7 @@ impl Table {
             self.leave(class, slot);
         }
         self.hot[slot as usize].flags = 0;
+        self.spills.forget(slot);
         self.ties[slot as usize].half_open = Links::to(self.free);
         self.free = slot;
         self.live -= 1;
@@ -581,7 +374,7 @@ impl Table {
         (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
     }
 
-    /// The part of a session that packets only add to.
+    /// The part of a session that packets only add to; how much they did is told by [`Table::counts`].
     pub(crate) fn cold(&self, slot: u32) -> &Cold {
         &self.cold[slot as usize]
     }
@@ -640,13 +433,13 @@ impl Table {
     /// The name of the session in `slot`.
     #[inline]
     pub(crate) fn id(&self, slot: u32) -> SessionId {
-        SessionId::new(self.worker, self.hot[slot as usize].generation(), slot)
+        SessionId::new(self.worker, self.cold[slot as usize].generation(), slot)
     }
 
     /// The slot of the live session of that name.
     pub(crate) fn slot(&self, id: SessionId) -> Option<u32> {
-        let hot = self.hot.get(id.slot() as usize)?;
-        let same = hot.is_live() && hot.generation() == id.generation() && id.worker() == self.worker;
+        let (hot, cold) = (self.hot.get(id.slot() as usize)?, self.cold.get(id.slot() as usize)?);
+        let same = hot.is_live() && cold.generation() == id.generation() && id.worker() == self.worker;
         same.then(|| id.slot())
     }
 
@@ -657,9 +450,15 @@ impl Table {
 
     /// The key of the session in `slot`.
     pub(crate) fn key(&self, slot: u32) -> FlowKey {
-        let Hot { lan, wan, ports, tag, flags, .. } = self.hot[slot as usize];
-        let wide = if flags & Hot::V6 == 0 { [0; 2] } else { self.wide[slot as usize] };
-        PackedKey { lan, wan, ports, tag, is_v6: flags & Hot::V6 != 0, wide }.unpacked()
+        let Hot { ends, ports, tag, flags, .. } = self.hot[slot as usize];
+        let mut key = PackedKey { ports, tag, ..PackedKey::default() };
+        if flags & Hot::V6 == 0 {
+            key.set_v4(high32(ends), low32(ends));
+        } else {
+            let [lan, wan] = self.wide[slot as usize];
+            key.set_v6(lan, wan);
+        }
+        key.unpacked()
     }
 }
 

@@ -136,11 +136,11 @@ impl SynProxy {
         let addresses = u64::from(key.lan) << 32 | u64::from(key.wan);
         let rest = u64::from(key.ports) << 32 | u64::from(key.tag);
         if !key.is_v6 {
-            return super::siphash::siphash(secret, &[addresses, rest, more[0], more[1], more[2]]);
+            return crate::siphash::siphash(secret, &[addresses, rest, more[0], more[1], more[2]]);
         }
         let [lan, wan] = key.wide;
         let words = [high64(lan), low64(lan), high64(wan), low64(wan), rest, more[0], more[1], more[2]];
-        super::siphash::siphash(secret, &words)
+        crate::siphash::siphash(secret, &words)
     }
 }
 

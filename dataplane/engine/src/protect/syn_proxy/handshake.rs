@@ -94,7 +94,7 @@ impl Engine {
         let (hot, cold) = self.table.both(slot);
         hot.peers = tcp::open(port.index(), &tcp::Segment { tcp, options });
         hot.mark.set_shaking_hands(true);
-        cold.rule = key;
+        cold.set_rule(key);
         let mut translation = Translation::default();
         if numbers == SequenceNumbers::RandomiseBoth {
             translation.offsets[port.index()] = self.syn_proxy.offset(now, arrival.packed, port);

@@ -18,7 +18,6 @@ mod handshakes;
 mod options;
 mod ring;
 mod secret;
-mod siphash;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
 mod tests;
@@ -31,6 +30,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use crate::flow::{HashSecret, PackedKey};
 use crate::packet::Addresses;
 use crate::port::Port;
+use crate::siphash::siphash;
 use crate::time::Instant;
 pub(crate) use answer::Shield;
 use destinations::Destinations;
@@ -61,9 +61,8 @@ impl SynProxy {
     pub fn new(sessions_max: u32, secret: HashSecret) -> Self {
         let HashSecret([a, b, c, d]) = secret;
         // Two secrets of one, neither of which tells anything of the other or of the one of the session tables.
-        let half = |number: u64| {
-            [0, 1].map(|part| siphash::siphash([a ^ c, b ^ d], &[a, b, c, d, number << 1 | part]))
-        };
+        let half =
+            |number: u64| [0, 1].map(|part| siphash([a ^ c, b ^ d], &[a, b, c, d, number << 1 | part]));
         Self {
             secret: Secret::new(half(1)),
             names: half(2),
@@ -122,11 +121,11 @@ impl SynProxy {
     fn name(&self, key: &PackedKey, port: Port) -> u64 {
         let place = u64::from(key.tag & 0xff_ffff) << 1 | port.index() as u64;
         let name = match key.addresses(port) {
-            Addresses::V4 { source, .. } => siphash::siphash(self.names, &[place, u64::from(source)]),
+            Addresses::V4 { source, .. } => siphash(self.names, &[place, u64::from(source)]),
             Addresses::V6 { source, .. } => {
                 let [high, low] =
                     [64, 0].map(|at| u64::try_from(source >> at & u128::from(u64::MAX)).unwrap_or(0));
-                siphash::siphash(self.names, &[place, high, low])
+                siphash(self.names, &[place, high, low])
             }
             Addresses::None => 0,
         };

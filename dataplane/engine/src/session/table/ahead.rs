@@ -2,7 +2,6 @@
 //! wait for each other.
 
 use super::{Bucket, Hashed, Table};
-use crate::flow::PackedKey;
 use crate::prefetch::prefetch;
 use crate::session::wheel::NIL;
 
@@ -26,12 +25,11 @@ impl Table {
         prefetch(&self.ties[slot as usize]);
     }
 
-    /// The slot that the session with this key, which hashes to that, seems to have, whose lines are asked for; [`NIL`] if
-    /// there is none. Only [`Table::is`] tells.
+    /// The slot that the session which hashes to that seems to have, whose line is asked for; [`NIL`] if there is none. Only [`Table::is`] tells.
     #[inline]
-    pub(crate) fn candidate(&self, key: &PackedKey, hashed: Hashed) -> u32 {
+    pub(crate) fn candidate(&self, hashed: Hashed) -> u32 {
         let bucket = &self.buckets[hashed.first as usize];
-        self.candidate_in(bucket, hashed.tag, key)
+        self.candidate_in(bucket, hashed.tag)
     }
 
     /// Whether the session that is in its first bucket under no such tag may be in its second one, which is then asked for.
@@ -46,22 +44,16 @@ impl Table {
 
     /// The same as [`Table::candidate`], in its second bucket.
     #[inline]
-    pub(crate) fn candidate_elsewhere(&self, key: &PackedKey, hashed: Hashed) -> u32 {
+    pub(crate) fn candidate_elsewhere(&self, hashed: Hashed) -> u32 {
         let bucket = &self.buckets[self.partner(hashed.first, hashed.tag) as usize];
-        self.candidate_in(bucket, hashed.tag | Bucket::SECOND, key)
+        self.candidate_in(bucket, hashed.tag | Bucket::SECOND)
     }
 
     #[inline(always)]
-    fn candidate_in(&self, bucket: &Bucket, tag: u16, key: &PackedKey) -> u32 {
+    fn candidate_in(&self, bucket: &Bucket, tag: u16) -> u32 {
         let Some(slot) = bucket.ways(tag).next().map(|way| bucket.slots[way]) else { return NIL };
-        if let (Some(hot), Some(cold)) = (self.hot.get(slot as usize), self.cold.get(slot as usize)) {
+        if let Some(hot) = self.hot.get(slot as usize) {
             prefetch(hot);
-            prefetch(cold);
-        }
-        if key.is_v6
-            && let Some(wide) = self.wide.get(slot as usize)
-        {
-            prefetch(wide);
         }
         slot
     }

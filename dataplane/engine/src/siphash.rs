@@ -2,7 +2,7 @@
 //! for every SYN of a flood.
 
 /// The hash of `words`, each as its eight bytes, the lowest first.
-pub(super) fn siphash(key: [u64; 2], words: &[u64]) -> u64 {
+pub(crate) fn siphash(key: [u64; 2], words: &[u64]) -> u64 {
     let mut state = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d,

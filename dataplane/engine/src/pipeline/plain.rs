@@ -79,6 +79,10 @@ impl Engine {
     pub fn locate(&self, glance: &mut Glance) -> bool {
         if glance.is_plain {
             glance.slot = self.table.candidate(glance.hashed);
+            if glance.slot != NIL && !glance.plain.is_steady {
+                // Its session is opened or closed, which takes more of it.
+                self.table.prefetch_slot(glance.slot);
+            }
             if glance.slot == NIL {
                 // What is asked last before it is dropped.
                 let entry = steer::entry_of_packed(&glance.plain.key);
@@ -95,7 +99,7 @@ impl Engine {
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other
-    /// state. `false`: nothing has happened, and [`Engine::inspect_plain`] is to judge it. Those that passed are counted by
+    /// state but that of a stream: where many UDP sessions are that old at once, each of their packets may. `false`: nothing has happened, and [`Engine::inspect_plain`] is to judge it. Those that passed are counted by
     /// [`Engine::count_passed`].
     #[inline(always)]
     pub fn pass(&mut self, now: Instant, port: Port, glance: &Glance) -> bool {
@@ -110,7 +114,12 @@ impl Engine {
         let stays = match (plain.key.protocol(), hot.state) {
             (protocol::TCP, State::Established) => tcp::advance(&mut hot.peers, port.index(), &plain.tcp),
             (protocol::UDP, State::Stream) => true,
-            (protocol::UDP, State::Replied) => !query::is_of_age(hot, now),
+            (protocol::UDP, State::Replied) if query::is_of_age(hot, now) => {
+                self.table.count(*slot, port, plain.wire_len);
+                self.ripen(now, port, *slot);
+                return true;
+            }
+            (protocol::UDP, State::Replied) => true,
             (protocol::UDP, State::Unreplied) => port == hot.from(),
             _ => false,
         };
@@ -119,6 +128,12 @@ impl Engine {
             self.table.count(*slot, port, plain.wire_len);
         }
         stays
+    }
+
+    /// A UDP session has become a stream.
+    #[inline(never)]
+    fn ripen(&mut self, now: Instant, port: Port, slot: u32) {
+        self.touch(now, port, slot, State::Stream);
     }
 
     /// Inspects a plain packet that did not pass: what [`Engine::inspect`] says of it, without reading it again. `head` is

@@ -12,7 +12,7 @@ impl Table {
         prefetch(&self.buckets[hashed.first as usize]);
     }
 
-    /// Asks for what is looked at of a session that ends.
+    /// Asks for what is looked at of a session that ends, or moves to another state.
     #[inline]
     pub(crate) fn prefetch_slot(&self, slot: u32) {
         prefetch(&self.hot[slot as usize]);

@@ -126,6 +126,17 @@ fn two_queues_share_rate_and_sessions() {
     );
 }
 
+/// Whether anybody asks how long they took or not.
+#[test]
+fn a_rate_is_kept_without_latencies_too() {
+    let figures = Testpmd::start("sessions=100,rate=20000", 1)
+        .figures(|figures| figures["phase"] == "load" && number(figures, "/given/lan/established") > 10_000);
+    let given = number(&figures, "/given/lan/established") + number(&figures, "/given/wan/established");
+    let seconds = figures["seconds"].as_f64().unwrap();
+    let most = 200.0 + number(&figures, "/retries") as f64 + 20_000.0 * seconds + 64.0;
+    assert!(given as f64 <= most, "{figures}");
+}
+
 #[test]
 fn loads_and_floods_have_their_class() {
     for (options, class) in [

@@ -86,7 +86,9 @@ impl State {
             && loading
             && let Some(pace) = &mut self.paces[side.index()]
         {
+            let lost_before = pace.lost;
             count = count.min(pace.due(now));
+            self.shard.overload(side, pace.lost - lost_before, count as u64);
         }
         let mbufs = &mut mbufs[..count];
         let mut data = [core::ptr::null_mut(); BURST];

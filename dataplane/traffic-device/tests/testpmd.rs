@@ -145,10 +145,27 @@ fn loads_and_floods_have_their_class() {
         ("sessions=100,hostile=syn-flood,hostile_share=0.1", "/back/lan/hostile"),
         ("sessions=100,hostile=fragments,hostile_from=lan", "/back/wan/hostile"),
         ("sessions=100,hostile=collisions", "/back/wan/hostile"),
+        ("sessions=100,hostile=server-syns", "/back/lan/hostile"),
+        ("sessions=100,hostile=server-datagrams", "/back/lan/hostile"),
+        ("sessions=100,hostile=icmp-errors", "/back/lan/hostile"),
     ] {
         let figures = Testpmd::start(options, 1).figures(|figures| number(figures, class) > 5000);
         assert_eq!(number(&figures, "/stray"), 0, "{options}: {figures}");
     }
+}
+
+/// Through a program that lets all pass, as through a wire, all connections open at the first try; at a rate that is more
+/// than one can take, they are lost like the others.
+#[test]
+fn honest_clients_get_what_they_ask_for() {
+    let figures = Testpmd::start("sessions=100,hostile=server-syns,honest=1000", 1)
+        .figures(|figures| number(figures, "/honest/at_once") > 500);
+    assert_eq!((number(&figures, "/stray"), number(&figures, "/honest/lost")), (0, 0), "{figures}");
+    assert!(number(&figures, "/honest/begun") >= number(&figures, "/honest/at_once"), "{figures}");
+    assert!(number(&figures, "/back/lan/new") > 0 && number(&figures, "/back/wan/new") > 0, "{figures}");
+    let figures = Testpmd::start("sessions=100,honest=1000,rate=500000000", 1)
+        .figures(|figures| number(figures, "/honest/lost") > 100);
+    assert!(number(&figures, "/lost") > 0, "{figures}");
 }
 
 #[test]

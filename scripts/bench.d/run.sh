@@ -6,7 +6,7 @@ warm=1
 opening_max=120
 
 rounds=3 seconds=3 results=$top/target/bench/results.jsonl only='' subjects=''
-deploy_ms='' deploy_lost='' quiet_lost='' workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
+during=sleep deploy_ms='' deploy_lost='' quiet_lost='' workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
 declare -A v=()
 
 workload_cleanup() {
@@ -79,6 +79,7 @@ loading() { [ "$(stats_last .phase)" = '"load"' ]; }
 measured() { [ "$(jq -s "map(select(.phase == \"load\") | .seconds) | (last - first) >= $1" "$work/stats" 2>/dev/null)" = true ]; }
 
 # run SECONDS: starts $subject, waits until it has been so long under load, and stops it. The figures are in $work/stats.
+# What happens meanwhile is $during.
 run() {
   "start_$subject"
   if ! wait_for "$opening_max" loading_or_gone || gone "$device"; then
@@ -87,7 +88,7 @@ run() {
     stop_device
     return 1
   fi
-  sleep "$1"
+  "$during" "$1"
   wait_for 20 measured "$1" || true
   stop_device
 }

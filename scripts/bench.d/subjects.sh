@@ -54,6 +54,7 @@ POLICY
         rand() < 0.5 ? "tcp" : "udp", rand() < 0.3 ? 443 : 1 + int(rand() * 60000), rand() < 0.5 ? "allow" : "drop"
   }'
   echo '  - {name: lan-out, from: lan, to: wan, action: allow}'
+  [ -z "${v[syn_proxy]:-}" ] || published_rules
 }
 
 start_testpmd() {

@@ -24,15 +24,6 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Its name in results.
-    pub const fn name(&self) -> &'static str {
-        match self.kind {
-            HostileKind::SynFlood => "syn-flood",
-            HostileKind::Fragments => "fragments",
-            HostileKind::Collisions => "collisions",
-        }
-    }
-
     fn share(&self) -> f64 {
         f64::from(self.percent) / 100.0
     }
@@ -43,7 +34,7 @@ impl Flood {
             Side::Lan => "lan",
             Side::Wan => "wan",
         };
-        traffic.variant().with("hostile", self.name()).with("from", from).with("share", self.share())
+        traffic.variant().with("hostile", self.kind.name()).with("from", from).with("share", self.share())
     }
 }
 

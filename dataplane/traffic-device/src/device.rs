@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use sekisho_traffic::{Config, FRAME_MAX, Family, Shard, Side};
+use sekisho_traffic::{FRAME_MAX, Family, Shard, Side};
 use thiserror::Error;
 
 use crate::complain;
@@ -172,7 +172,7 @@ impl Device {
             u64::try_from(span.as_nanos() * u128::from(ticks_hz) / 1_000_000_000).unwrap_or(u64::MAX)
         };
         let queues = u16::try_from(count).unwrap_or(u16::MAX);
-        let config = Config { queues, retry: ticks(options.retry), ..options.config };
+        let config = options.config_for(queues, ticks_hz);
         let mut stamp_field = 0;
         if options.latency {
             // SAFETY: FFI, without arguments.

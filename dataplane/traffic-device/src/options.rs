@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sekisho_traffic::{
-    Config, ConfigError, Family, FrameSize, Hostile, HostileKind, Load, Order, Protocol, Side,
+    Config, ConfigError, Family, FrameSize, Honest, Hostile, HostileKind, Load, Order, Protocol, Side,
 };
 use thiserror::Error;
 
@@ -19,9 +19,10 @@ use thiserror::Error;
 /// | `size` | `64`, `imix` | 64 |
 /// | `order` | `random`, `sequential` | `random` |
 /// | `load` | `data`, `first` (packets of new sessions), `connections` (short ones, whole) | `data` |
-/// | `hostile` | `syn-flood`, `fragments`, `collisions` | none |
+/// | `hostile` | `syn-flood`, `fragments`, `collisions`, `server-syns`, `server-datagrams`, `icmp-errors` | none |
 /// | `hostile_share` | of all frames, 0 to 0.5 | 0.25 |
 /// | `hostile_from` | `lan`, `wan` | `wan`; `lan` for `collisions` |
+/// | `honest` | connections a second that honest clients open to the published server, at most 4096 | none |
 /// | `misplaced` | share of frames on another queue than their session's, 0 to 1 | 0 |
 /// | `window` | sessions of a queue under way at once while they open | 1024 |
 /// | `retry_ms` | after which a packet that did not come through is sent again | 1000 |
@@ -48,12 +49,14 @@ pub(crate) enum OptionsError {
     Config(#[from] ConfigError),
 }
 
-/// The options, of which [`Options::config`] still lacks queues and the length of a tick.
+/// The options. What of [`Options::config`] needs queues or the length of a tick is in [`Options::config_for`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) names: [String; 2],
     pub(crate) config: Config,
     pub(crate) retry: Duration,
+    /// Connections of honest clients a second; 0 for none.
+    pub(crate) honest: u32,
     pub(crate) checksums: bool,
     pub(crate) hash: bool,
     pub(crate) rate: f64,
@@ -69,6 +72,7 @@ impl Default for Options {
             names: [String::new(), String::new()],
             config: Config::default(),
             retry: Duration::from_secs(1),
+            honest: 0,
             checksums: true,
             hash: true,
             rate: 0.0,
@@ -94,12 +98,6 @@ const SIZES: &[(&str, FrameSize)] = &[("64", FrameSize::Smallest), ("imix", Fram
 const ORDERS: &[(&str, Order)] = &[("random", Order::Random), ("sequential", Order::Sequential)];
 const LOADS: &[(&str, Load)] =
     &[("data", Load::Data), ("first", Load::FirstPackets), ("connections", Load::Connections)];
-const HOSTILE: &[(&str, HostileKind)] = &[
-    ("syn-flood", HostileKind::SynFlood),
-    ("fragments", HostileKind::Fragments),
-    ("collisions", HostileKind::Collisions),
-];
-
 /// Hostile frames as they are told piece by piece.
 #[derive(Clone, Copy, Default)]
 struct HostileDraft {
@@ -111,7 +109,7 @@ struct HostileDraft {
 impl HostileDraft {
     fn finish(self) -> Option<Hostile> {
         let kind = self.kind?;
-        let usual = if kind == HostileKind::Collisions { Side::Lan } else { Side::Wan };
+        let usual = kind.only_from().unwrap_or(Side::Wan);
         Some(Hostile { kind, from: self.from.unwrap_or(usual), share: self.share.unwrap_or(0.25) })
     }
 }
@@ -135,6 +133,14 @@ impl Options {
         Ok(options)
     }
 
+    /// What the generator needs to know, on so many queues and with a clock of so many ticks a second.
+    pub(crate) fn config_for(&self, queues: u16, ticks_hz: u64) -> Config {
+        let retry = u64::try_from(self.retry.as_nanos() * u128::from(ticks_hz) / 1_000_000_000);
+        let honest = (self.honest > 0)
+            .then(|| Honest { interval: ticks_hz / u64::from(self.honest), retransmit: ticks_hz });
+        Config { queues, retry: retry.unwrap_or(u64::MAX), honest, ..self.config }
+    }
+
     /// `None` if the value is not understood.
     fn take(
         &mut self,
@@ -153,7 +159,11 @@ impl Options {
             "size" => put(&mut config.size, one_of(value, SIZES)),
             "order" => put(&mut config.order, one_of(value, ORDERS)),
             "load" => put(&mut config.load, one_of(value, LOADS)),
-            "hostile" => put(&mut hostile.kind, one_of(value, HOSTILE).map(Some)),
+            "hostile" => put(
+                &mut hostile.kind,
+                HostileKind::ALL.into_iter().find(|kind| kind.name() == value).map(Some),
+            ),
+            "honest" => put(&mut self.honest, value.parse().ok()),
             "hostile_share" => put(&mut hostile.share, value.parse().ok().map(Some)),
             "hostile_from" => put(&mut hostile.from, one_of(value, SIDES).map(Some)),
             "misplaced" => put(&mut config.misplaced, value.parse().ok()),
@@ -192,7 +202,7 @@ mod tests {
     #[test]
     fn every_key_is_taken() {
         let text = "lan=a,wan=b,sessions=5,protocol=mixed,family=6,size=imix,order=sequential,load=data,\
-            hostile=fragments,hostile_share=0.1,misplaced=0.5,window=9,retry_ms=7,checksums=off,hash=off,rate=1e6,\
+            hostile=fragments,hostile_share=0.1,honest=1000,misplaced=0.5,window=9,retry_ms=7,checksums=off,hash=off,rate=1e6,\
             latency=on,warm_up_ms=3,stats=/tmp/s,cpu=1";
         let options = Options::parse(text).unwrap();
         let hostile = Hostile { kind: HostileKind::Fragments, from: Side::Wan, share: 0.1 };
@@ -209,6 +219,9 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(options.config, config);
+        let honest = Some(Honest { interval: 2_000_000, retransmit: 2_000_000_000 });
+        let made = Config { queues: 2, retry: 14_000_000, honest, ..config };
+        assert_eq!(options.config_for(2, 2_000_000_000), made);
         assert_eq!((options.retry.as_millis(), options.warm_up.as_millis()), (7, 3));
         assert_eq!((options.checksums, options.hash, options.latency), (false, false, true));
         assert!((options.rate - 1e6).abs() < 1.0);
@@ -216,9 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn collisions_come_from_where_sessions_open() {
-        let options = Options::parse("lan=a,wan=b,hostile=collisions").unwrap();
-        assert_eq!(options.config.hostile.map(|hostile| hostile.from), Some(Side::Lan));
+    fn every_flood_has_a_name_and_comes_from_where_it_can() {
+        for kind in HostileKind::ALL {
+            let options = Options::parse(&format!("lan=a,wan=b,hostile={}", kind.name())).unwrap();
+            let from = if kind == HostileKind::Collisions { Side::Lan } else { Side::Wan };
+            assert_eq!(options.config.hostile, Some(Hostile { kind, from, share: 0.25 }));
+            options.config_for(1, 1_000_000_000).check().unwrap();
+        }
     }
 
     #[test]
@@ -228,6 +245,7 @@ mod tests {
             ("lan=a,wan=b,sessions=many", "\"many\" is not understood"),
             ("lan=a,wan=b,colour=red", "unknown key \"colour\""),
             ("lan=a,wan=b,fast", "\"fast\" is not key=value"),
+            ("lan=a,wan=b,hostile=rain", "\"rain\" is not understood"),
             ("lan=a,wan=b,rate=-1", "\"-1\" is not understood"),
         ] {
             let error = Options::parse(text).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sekisho_traffic::Counts;
+use sekisho_traffic::{Counts, HonestCounts};
 
 const CLASSES: usize = 3;
 
@@ -16,6 +16,7 @@ pub(crate) struct Published {
     connections: AtomicU64,
     retries: AtomicU64,
     stray: AtomicU64,
+    honest: [AtomicU64; 5],
     loading: AtomicU64,
     cycles: AtomicU64,
     lost: AtomicU64,
@@ -57,6 +58,10 @@ impl Published {
         set(&self.connections, counts.connections);
         set(&self.retries, counts.retries);
         set(&self.stray, counts.stray);
+        let HonestCounts { begun, at_once, retransmitted, failed, lost } = counts.honest;
+        for (place, value) in self.honest.iter().zip([begun, at_once, retransmitted, failed, lost]) {
+            set(place, value);
+        }
         set(&self.loading, figures.loading.into());
         set(&self.cycles, figures.cycles);
         set(&self.lost, figures.lost);
@@ -72,6 +77,7 @@ impl Published {
         let table = |places: &[[AtomicU64; CLASSES]; 2]| {
             core::array::from_fn(|side| core::array::from_fn(|class| get(&places[side][class])))
         };
+        let [begun, at_once, retransmitted, failed, lost] = self.honest.each_ref().map(get);
         Figures {
             counts: Counts {
                 given: table(&self.given),
@@ -80,6 +86,7 @@ impl Published {
                 connections: get(&self.connections),
                 retries: get(&self.retries),
                 stray: get(&self.stray),
+                honest: HonestCounts { begun, at_once, retransmitted, failed, lost },
             },
             loading: get(&self.loading) != 0,
             cycles: get(&self.cycles),

@@ -86,7 +86,9 @@ impl State {
             && loading
             && let Some(pace) = &mut self.paces[side.index()]
         {
+            let lost_before = pace.lost;
             count = count.min(pace.due(now));
+            self.shard.overload(side, pace.lost - lost_before, count as u64);
         }
         let mbufs = &mut mbufs[..count];
         let mut data = [core::ptr::null_mut(); BURST];
@@ -107,9 +109,7 @@ impl State {
         let (ours, rest) = mbufs.split_at_mut(usize::from(made));
         // SAFETY: mbufs of ours, and a description of each.
         unsafe { sys::shim_describe(ours.as_mut_ptr(), made, end.port, self.frames.as_ptr(), self.marks) };
-        if self.recorder.is_some() {
-            self.stamp(ours, side, now, loading);
-        }
+        self.stamp(ours, side, now, loading);
         if !rest.is_empty() {
             let rest_count = length - made;
             self.frames[..rest.len()].fill(Made::default());
@@ -122,12 +122,17 @@ impl State {
         made
     }
 
-    /// Leaves in each mbuf when it was due: at its time where there is a rate, or else when it was asked for.
+    /// Takes what was made from the rate, and leaves in each mbuf when it was due, where anybody asks: at its time where
+    /// there is a rate, or else when it was asked for.
     fn stamp(&mut self, mbufs: &mut [Mbuf], side: Side, now: u64, loading: bool) {
         let pace = self.paces[side.index()].as_mut().filter(|_| loading);
         match pace {
             Some(pace) => self.stamps[..mbufs.len()].iter_mut().for_each(|stamp| *stamp = pace.take()),
-            None => self.stamps[..mbufs.len()].fill(now),
+            None if self.recorder.is_some() => self.stamps[..mbufs.len()].fill(now),
+            None => {}
+        }
+        if self.recorder.is_none() {
+            return;
         }
         let count = u16::try_from(mbufs.len()).unwrap_or(0);
         // SAFETY: mbufs of ours, a registered field and a stamp for each.

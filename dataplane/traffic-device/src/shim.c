@@ -166,7 +166,7 @@ void shim_describe(struct rte_mbuf **mbufs, uint16_t count, uint16_t port, const
 		   unsigned int marks)
 {
 	const uint32_t l3 = marks & SHIM_MARK_V6 ? RTE_PTYPE_L3_IPV6 : RTE_PTYPE_L3_IPV4;
-	static const uint32_t l4[3] = {RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_TCP, RTE_PTYPE_L4_FRAG};
+	static const uint32_t l4[4] = {RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_TCP, RTE_PTYPE_L4_FRAG, RTE_PTYPE_L4_ICMP};
 	const struct rte_mbuf rearm = {.data_off = RTE_PKTMBUF_HEADROOM, .refcnt = 1, .nb_segs = 1, .port = port};
 	uint64_t flags = 0, whole;
 	uint16_t i;
@@ -183,7 +183,8 @@ void shim_describe(struct rte_mbuf **mbufs, uint16_t count, uint16_t port, const
 		const struct shim_frame *frame = &frames[i];
 
 		memcpy(mbuf->rearm_data, rearm.rearm_data, sizeof(uint64_t));
-		mbuf->ol_flags = frame->l4 == SHIM_L4_FRAGMENT ? flags : whole;
+		/* Of fragments and ICMP a NIC checks no checksum behind the IP header. */
+		mbuf->ol_flags = frame->l4 >= SHIM_L4_FRAGMENT ? flags : whole;
 		mbuf->packet_type = RTE_PTYPE_L2_ETHER | l3 | l4[frame->l4];
 		mbuf->pkt_len = frame->len;
 		mbuf->data_len = frame->len;

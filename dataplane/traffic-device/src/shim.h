@@ -18,6 +18,7 @@
 #define SHIM_L4_UDP 0
 #define SHIM_L4_TCP 1
 #define SHIM_L4_FRAGMENT 2
+#define SHIM_L4_ICMP 3
 
 /* A frame that was written into an mbuf. */
 struct shim_frame {

@@ -32,6 +32,17 @@ struct BySide {
     wan: ByClass,
 }
 
+/// Connections of honest clients.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Honest {
+    begun: u64,
+    at_once: u64,
+    retransmitted: u64,
+    failed: u64,
+    /// Frames of theirs that found a queue full.
+    lost: u64,
+}
+
 /// Nanoseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Latency {
@@ -57,6 +68,7 @@ struct Line {
     stray: u64,
     lost: u64,
     no_buffer: u64,
+    honest: Honest,
     /// Ticks within the generator, of all queues.
     cycles: u64,
     /// Frames given to the program, by side of entry.
@@ -95,6 +107,7 @@ fn line(queues: &[Queue], begun: Instant, ticks_hz: u64, sessions: u32) -> Line 
         stray: 0,
         lost: 0,
         no_buffer: 0,
+        honest: Honest::default(),
         cycles: 0,
         given: BySide::default(),
         back: BySide::default(),
@@ -113,6 +126,11 @@ fn line(queues: &[Queue], begun: Instant, ticks_hz: u64, sessions: u32) -> Line 
         line.lost += figures.lost;
         line.no_buffer += figures.no_buffer;
         line.cycles += figures.cycles;
+        line.honest.begun += counts.honest.begun;
+        line.honest.at_once += counts.honest.at_once;
+        line.honest.retransmitted += counts.honest.retransmitted;
+        line.honest.failed += counts.honest.failed;
+        line.honest.lost += counts.honest.lost;
         add(&mut line.given, &counts.given);
         add(&mut line.back, &counts.back);
     }

@@ -126,6 +126,17 @@ fn two_queues_share_rate_and_sessions() {
     );
 }
 
+/// Whether anybody asks how long they took or not.
+#[test]
+fn a_rate_is_kept_without_latencies_too() {
+    let figures = Testpmd::start("sessions=100,rate=20000", 1)
+        .figures(|figures| figures["phase"] == "load" && number(figures, "/given/lan/established") > 10_000);
+    let given = number(&figures, "/given/lan/established") + number(&figures, "/given/wan/established");
+    let seconds = figures["seconds"].as_f64().unwrap();
+    let most = 200.0 + number(&figures, "/retries") as f64 + 20_000.0 * seconds + 64.0;
+    assert!(given as f64 <= most, "{figures}");
+}
+
 #[test]
 fn loads_and_floods_have_their_class() {
     for (options, class) in [
@@ -134,10 +145,27 @@ fn loads_and_floods_have_their_class() {
         ("sessions=100,hostile=syn-flood,hostile_share=0.1", "/back/lan/hostile"),
         ("sessions=100,hostile=fragments,hostile_from=lan", "/back/wan/hostile"),
         ("sessions=100,hostile=collisions", "/back/wan/hostile"),
+        ("sessions=100,hostile=server-syns", "/back/lan/hostile"),
+        ("sessions=100,hostile=server-datagrams", "/back/lan/hostile"),
+        ("sessions=100,hostile=icmp-errors", "/back/lan/hostile"),
     ] {
         let figures = Testpmd::start(options, 1).figures(|figures| number(figures, class) > 5000);
         assert_eq!(number(&figures, "/stray"), 0, "{options}: {figures}");
     }
+}
+
+/// Through a program that lets all pass, as through a wire, all connections open at the first try; at a rate that is more
+/// than one can take, they are lost like the others.
+#[test]
+fn honest_clients_get_what_they_ask_for() {
+    let figures = Testpmd::start("sessions=100,hostile=server-syns,honest=1000", 1)
+        .figures(|figures| number(figures, "/honest/at_once") > 500);
+    assert_eq!((number(&figures, "/stray"), number(&figures, "/honest/lost")), (0, 0), "{figures}");
+    assert!(number(&figures, "/honest/begun") >= number(&figures, "/honest/at_once"), "{figures}");
+    assert!(number(&figures, "/back/lan/new") > 0 && number(&figures, "/back/wan/new") > 0, "{figures}");
+    let figures = Testpmd::start("sessions=100,honest=1000,rate=500000000", 1)
+        .figures(|figures| number(figures, "/honest/lost") > 100);
+    assert!(number(&figures, "/lost") > 0, "{figures}");
 }
 
 #[test]

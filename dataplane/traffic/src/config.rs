@@ -8,6 +8,8 @@ pub const SESSIONS_MAX: u32 = 16 << 20;
 const QUEUES_MAX: u16 = 128;
 /// Sessions that may be under way, at the most.
 const WINDOW_MAX: u32 = 1 << 20;
+/// Honest clients of a shard that are remembered at once.
+pub(crate) const CLIENTS_MAX: usize = 1 << 14;
 
 /// A side of the device under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +97,46 @@ pub enum HostileKind {
     Fragments,
     /// Datagrams of 65,536 sessions that all have one hash under the known RSS key.
     Collisions,
+    /// SYNs of random sources to the published server.
+    ServerSyns,
+    /// Datagrams of random sources to the published server, which answers none of them.
+    ServerDatagrams,
+    /// ICMP errors of random routers about what the LAN side sent: one half quotes packets of the open sessions, the other
+    /// five-tuples that nobody has.
+    IcmpErrors,
+}
+
+impl HostileKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::SynFlood,
+        Self::Fragments,
+        Self::Collisions,
+        Self::ServerSyns,
+        Self::ServerDatagrams,
+        Self::IcmpErrors,
+    ];
+
+    /// Its name in options and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynFlood => "syn-flood",
+            Self::Fragments => "fragments",
+            Self::Collisions => "collisions",
+            Self::ServerSyns => "server-syns",
+            Self::ServerDatagrams => "server-datagrams",
+            Self::IcmpErrors => "icmp-errors",
+        }
+    }
+
+    /// The side that it has to come from: where sessions can be opened, or where the published server is not.
+    pub const fn only_from(self) -> Option<Side> {
+        match self {
+            Self::SynFlood | Self::Fragments => None,
+            Self::Collisions => Some(Side::Lan),
+            Self::ServerSyns | Self::ServerDatagrams | Self::IcmpErrors => Some(Side::Wan),
+        }
+    }
 }
 
 /// Hostile frames among the data.
@@ -102,11 +144,22 @@ pub enum HostileKind {
 pub struct Hostile {
     /// What they are.
     pub kind: HostileKind,
-    /// The side that they come from. [`HostileKind::Collisions`] come from [`Side::Lan`], where sessions can be opened.
+    /// The side that they come from; some kinds have one ([`HostileKind::only_from`]).
     pub from: Side,
     /// Which share of all frames they are, 0 to 0.5: as they come from one side alone, they are twice that share of its
     /// frames.
     pub share: f64,
+}
+
+/// Clients on the WAN side that open ever new TCP connections to the published server on the LAN side, in numbers of their
+/// own, whatever else there is: each asks for something and closes when it has it. A client whose first packets came to
+/// nothing sends once more, and gives up when it would have to for the second time, three times that span after it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Honest {
+    /// Ticks of the caller's clock from one connection to the next, of all queues together.
+    pub interval: u64,
+    /// Ticks after which a client sends again: a second of them, as RFC 6298 has it.
+    pub retransmit: u64,
 }
 
 /// What traffic is wanted; [`Config::default`] is data of one thousand UDP sessions over IPv4.
@@ -126,6 +179,8 @@ pub struct Config {
     pub load: Load,
     /// Hostile frames among the data of [`Load::Data`].
     pub hostile: Option<Hostile>,
+    /// Honest connections beside the data of [`Load::Data`].
+    pub honest: Option<Honest>,
     /// Queues of each side, 1 to 128; each has a shard.
     pub queues: u16,
     /// The share of data frames, 0 to 1, that come on another queue than receive side scaling would bring them to, from
@@ -147,6 +202,7 @@ impl Default for Config {
             order: Order::Random,
             load: Load::Data,
             hostile: None,
+            honest: None,
             queues: 1,
             misplaced: 0.0,
             window: 1024,
@@ -179,10 +235,20 @@ impl Config {
         holds((0.0..=1.0).contains(&self.misplaced), "the misplaced share is 0 to 1")?;
         holds(self.misplaced == 0.0 || self.queues > 1, "with one queue nothing can be misplaced")?;
         holds((1..=WINDOW_MAX).contains(&self.window), "1 to 1,048,576 sessions under way")?;
+        if let Some(honest) = self.honest {
+            holds(self.load == Load::Data, "honest connections come beside data")?;
+            holds(honest.retransmit >= 1000, "a second of at least a thousand ticks")?;
+            // Clients are remembered for three times that span; an interval is rounded down.
+            let room = honest.interval.saturating_add(1).saturating_mul(CLIENTS_MAX as u64 / 4);
+            holds(room > honest.retransmit, "at most 4,096 honest connections a second")?;
+        }
         let Some(hostile) = self.hostile else { return Ok(()) };
         holds(self.load == Load::Data, "hostile frames come among data")?;
         holds((0.0..=0.5).contains(&hostile.share), "the hostile share is 0 to 0.5")?;
-        let opens = hostile.kind == HostileKind::Collisions;
-        holds(!opens || hostile.from == Side::Lan, "colliding sessions are opened from the LAN side")
+        let is_right = hostile.kind.only_from().is_none_or(|side| side == hostile.from);
+        holds(
+            is_right,
+            "collisions come from the LAN side; what is for the server, and ICMP errors, from the WAN side",
+        )
     }
 }

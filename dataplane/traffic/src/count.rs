@@ -7,7 +7,7 @@ use crate::config::Side;
 pub enum Class {
     /// The sessions that are opened first and then send data.
     Established = 0,
-    /// Sessions opened under load.
+    /// Sessions opened under load, honest ones too.
     New = 1,
     /// Frames of somebody who means harm.
     Hostile = 2,
@@ -38,6 +38,23 @@ pub struct Counts {
     pub retries: u64,
     /// Frames that came out and are none of this shard's.
     pub stray: u64,
+    /// What became of the connections of [`crate::Honest`].
+    pub honest: HonestCounts,
+}
+
+/// Connections of honest clients since the start. A connection is open when its client has what it asked the server for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HonestCounts {
+    /// Those that were begun.
+    pub begun: u64,
+    /// Those that opened before the client sent anything again.
+    pub at_once: u64,
+    /// Those that opened after that, before it would have sent again for the second time.
+    pub retransmitted: u64,
+    /// Those that did not open by then, or were reset.
+    pub failed: u64,
+    /// Frames of both ends that found the queue of a device full ([`crate::Shard::overload`]).
+    pub lost: u64,
 }
 
 impl Counts {

@@ -9,6 +9,14 @@ const CLASS_SHIFT: u32 = 20;
 const HOST_MASK: u32 = 0xf_ffff;
 /// The WAN side's addresses: 198.18.0.0/16.
 const WAN: u32 = 0xc612_0000;
+/// The LAN side's published server: 10.48.0.80, in no class.
+pub(crate) const SERVER: u32 = LAN | 3 << CLASS_SHIFT | 80;
+/// Its honest clients: 128.0.0.0/8.
+const CLIENTS: u32 = 0x8000_0000;
+const CLIENTS_MASK: u32 = 0xff_ffff;
+/// Those who mean it harm: 64.0.0.0/2.
+const STRANGERS: u32 = 0x4000_0000;
+const STRANGERS_MASK: u32 = 0x3fff_ffff;
 /// LAN ports begin here, and are 4,096.
 const PORT_FIRST: u16 = 0x4000;
 const PORT_MASK: u16 = 0xfff;
@@ -112,10 +120,47 @@ impl Ends {
         Self { lan, wan, lan_port, wan_port, hash, isn: [more, a] }
     }
 
+    /// The published server and an honest client of it.
+    pub(crate) fn client(number: u32, port: u16, plan: &Plan) -> Self {
+        let x = mix(number.wrapping_add(OFFSET));
+        Self::published(CLIENTS | x & CLIENTS_MASK, 443, port, x.rotate_left(8), plan)
+    }
+
+    /// The published server, on its port for TCP or UDP, and any of 2^30 strangers, from 96 random bits.
+    pub(crate) fn stranger(bits: u64, more: u32, tcp: bool, plan: &Plan) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+        let (a, b) = (bits as u32, (bits >> 32) as u32);
+        let server_port = if tcp { 443 } else { 53 };
+        let mut ends =
+            Self::published(STRANGERS | a & STRANGERS_MASK, server_port, low(b) | 1, b >> 16, plan);
+        ends.isn = [0, more];
+        ends
+    }
+
+    fn published(mut wan: u32, lan_port: u16, wan_port: u16, by: u32, plan: &Plan) -> Self {
+        let mut hash = half_hash(fold(SERVER, wan, lan_port, wan_port) ^ plan.fixed);
+        if let Some(entries) = &plan.entries {
+            let change = usize::from(hash ^ entries.pick(by)) % ENTRIES;
+            wan ^= u32::from(CHANGES[change]);
+            hash ^= half_hash(CHANGES[change]);
+        }
+        Self { lan: SERVER, wan, lan_port, wan_port, hash, isn: [0, by] }
+    }
+
     /// Half of the hash of a packet that shows no ports.
     pub(crate) fn hash_without_ports(&self, plan: &Plan) -> u16 {
-        half_hash(fold(self.lan, self.wan, 0, 0) ^ plan.fixed)
+        hash_of_addresses(self.lan, self.wan, plan)
     }
+}
+
+/// Half of the hash of a packet between two addresses that shows no ports.
+pub(crate) fn hash_of_addresses(lan: u32, wan: u32, plan: &Plan) -> u16 {
+    half_hash(fold(lan, wan, 0, 0) ^ plan.fixed)
+}
+
+/// A random address that none of our hosts has: of a router, say.
+pub(crate) const fn anywhere(random: u32) -> u32 {
+    STRANGERS | random & STRANGERS_MASK
 }
 
 /// The exclusive or of the 16-bit words.
@@ -123,6 +168,12 @@ impl Ends {
 fn fold(lan: u32, wan: u32, lan_port: u16, wan_port: u16) -> u16 {
     let addresses = lan ^ wan;
     low(addresses) ^ low(addresses >> 16) ^ lan_port ^ wan_port
+}
+
+/// Whether that WAN address is one of an honest client of the server.
+#[inline]
+pub(crate) const fn is_client(wan: u32) -> bool {
+    wan & !CLIENTS_MASK == CLIENTS
 }
 
 /// The class that a LAN address belongs to.
@@ -158,6 +209,22 @@ mod tests {
                 prop_assert_eq!(half_hash(word), ends.hash);
                 prop_assert_eq!((ends.hash & 127) % 3, queue);
             }
+        }
+
+        #[test]
+        fn whoever_calls_the_server_is_steered_and_known(number: u32, bits: u64, port: u16, queue in 0u16..3) {
+            let plan = Plan { fixed: 7, entries: Some(Entries::of(queue, 3)) };
+            for (ends, honest) in [
+                (Ends::client(number, port, &plan), true),
+                (Ends::stranger(bits, number, true, &plan), false),
+                (Ends::stranger(bits, number, false, &plan), false),
+            ] {
+                prop_assert_eq!((ends.lan, is_client(ends.wan)), (SERVER, honest));
+                let word = fold(ends.lan, ends.wan, ends.lan_port, ends.wan_port) ^ plan.fixed;
+                prop_assert_eq!(half_hash(word), ends.hash);
+                prop_assert_eq!((ends.hash & 127) % 3, queue);
+            }
+            prop_assert_eq!(class_of(SERVER), None);
         }
 
         #[test]

@@ -2,9 +2,10 @@
 
 use crate::config::{Config, ConfigError, Family, HostileKind, Load, Order, Protocol, Side};
 use crate::count::{Class, Counts};
-use crate::session::{Ends, Plan, class_of, mix, number_of};
+use crate::honest::Clients;
+use crate::session::{Ends, Plan, SERVER, anywhere, class_of, hash_of_addresses, is_client, mix, number_of};
 use crate::steer::Entries;
-use crate::template::{Kind, L4, ROOM_MIN, Template, Templates, fixed_word, read};
+use crate::template::{Kind, L4, ROOM_MIN, Seen, Template, Templates, fixed_word, read};
 use crate::window::{Play, Window};
 
 /// Sessions of [`HostileKind::Collisions`].
@@ -62,6 +63,8 @@ struct Sender {
     next: u32,
     hostile: Share,
     misplaced: Share,
+    /// The share of frames that find the device's queue full, of 2^32.
+    overload: u64,
 }
 
 impl Sender {
@@ -97,6 +100,7 @@ pub struct Shard {
     counts: Counts,
     next_new: u32,
     misplaces: bool,
+    clients: Option<Box<Clients>>,
 }
 
 impl Shard {
@@ -126,6 +130,12 @@ impl Shard {
                 _ => 0.0,
             }),
             misplaced: Share::new(config.misplaced),
+            overload: 0,
+        });
+        let next_new = u32::from(queue).wrapping_mul(SHARD_STEP);
+        let clients = config.honest.map(|honest| {
+            let plan = Plan { fixed, entries: entries(queue) };
+            Box::new(Clients::new(honest, config.family, plan, next_new, queues))
         });
         let mut shard = Self {
             config: *config,
@@ -137,8 +147,9 @@ impl Shard {
             senders,
             phase: Phase::Opening,
             counts: Counts::default(),
-            next_new: u32::from(queue).wrapping_mul(SHARD_STEP),
+            next_new,
             misplaces: false,
+            clients,
         };
         if first == end {
             shard.begin_load();
@@ -150,6 +161,7 @@ impl Shard {
     pub fn counts(&self) -> Counts {
         let mut counts = self.counts;
         counts.retries += self.window.as_ref().map_or(0, |window| window.retries);
+        counts.honest = self.clients.as_ref().map_or_else(Default::default, |clients| clients.counts);
         counts
     }
 
@@ -171,7 +183,15 @@ impl Shard {
     /// Whether [`Shard::sink`] has to see what comes out; where not, [`Shard::sink_count`] does.
     #[inline]
     pub fn looks_at_what_comes_out(&self) -> bool {
-        self.window.is_some() || self.config.hostile.is_some() || self.config.load != Load::Data
+        let is_plain = self.config.hostile.is_none() && self.clients.is_none();
+        self.window.is_some() || !is_plain || self.config.load != Load::Data
+    }
+
+    /// Of the frames of `side` that are due now, `lost` found the queue of the device full and `taken` did not: those of honest
+    /// clients, which are few and not among `lost`, are lost as often.
+    #[inline]
+    pub fn overload(&mut self, side: Side, lost: u64, taken: u64) {
+        self.senders[side.index()].overload = if lost == 0 { 0 } else { (lost << 32) / (lost + taken) };
     }
 
     /// How many frames `side` has to send at `now`, at most `wanted`.
@@ -184,7 +204,12 @@ impl Shard {
                 wanted.min(window.ready(side, now, |number| is_tcp(protocol, play, number)))
             }
             None if self.config.load == Load::FirstPackets && side == Side::Wan => 0,
-            None => wanted,
+            None => {
+                if let Some(clients) = &mut self.clients {
+                    clients.turn(now);
+                }
+                wanted
+            }
         }
     }
 
@@ -199,6 +224,9 @@ impl Shard {
         }
         if self.config.load == Load::FirstPackets {
             return self.make_first(side, out);
+        }
+        if let Some(made) = self.make_honest(side, out) {
+            return made;
         }
         let sender = &mut self.senders[side.index()];
         if let Some(hostile) = self.config.hostile
@@ -220,6 +248,7 @@ impl Shard {
         let is_plain = self.window.is_none()
             && (self.config.load, self.config.order) == (Load::Data, Order::Random)
             && self.config.hostile.is_none()
+            && self.clients.is_none()
             && self.templates.one_size()
             && !self.misplaces;
         match self.config.family {
@@ -333,6 +362,17 @@ impl Shard {
         put(template, self.templates.family(), side, &ends, 0, out, &mut self.counts, Class::New)
     }
 
+    /// What clients and server have to say comes first: it waits at the head of the queue.
+    #[inline]
+    fn make_honest(&mut self, side: Side, out: &mut [u8]) -> Option<Made> {
+        let clients = self.clients.as_mut()?;
+        let sender = &mut self.senders[side.index()];
+        let is_lost = || sender.overload > 0 && sender.random() >> 32 < sender.overload;
+        let (len, half) = clients.next(side, out, is_lost)?;
+        self.counts.give(side, Class::New);
+        Some(Made { rss_hash: whole_hash(half), len: u16::try_from(len).unwrap_or(0), l4: L4::Tcp })
+    }
+
     fn make_hostile(&mut self, kind: HostileKind, side: Side, out: &mut [u8]) -> Made {
         let plan = self.plans[self.queue];
         let sender = &mut self.senders[side.index()];
@@ -344,6 +384,9 @@ impl Shard {
                 let number = sender.below(COLLIDING);
                 (Kind::Datagram, Ends::colliding(number, &plan))
             }
+            HostileKind::ServerSyns => (Kind::Syn, Ends::stranger(bits, more, true, &plan)),
+            HostileKind::ServerDatagrams => (Kind::Datagram, Ends::stranger(bits, more, false, &plan)),
+            HostileKind::IcmpErrors => return self.make_error(bits, more, out),
         };
         if kind == Kind::Fragment {
             ends.hash = ends.hash_without_ports(&plan);
@@ -352,18 +395,51 @@ impl Shard {
         put(template, self.templates.family(), side, &ends, more, out, &mut self.counts, Class::Hostile)
     }
 
+    /// An ICMP error of a random router, from 96 random bits: of an open session, or as likely of nobody's.
+    fn make_error(&mut self, bits: u64, more: u32, out: &mut [u8]) -> Made {
+        let plan = self.plans[self.queue];
+        let (first, end) = (self.starts[self.queue], self.starts[self.queue + 1]);
+        let sender = &mut self.senders[Side::Wan.index()];
+        let is_of_ours = more >> 31 == 0;
+        let number = first + sender.below(end - first);
+        let (tcp, ends) = if is_of_ours {
+            let tcp = protocol_of(self.config.protocol, number.into());
+            (tcp, Ends::of(number, Class::Established, tcp, &plan))
+        } else {
+            (more & 1 == 1, Ends::random(bits, more, &plan))
+        };
+        let template = self.templates.error(tcp);
+        if template.len() > out.len() {
+            return NOTHING;
+        }
+        let router = anywhere(more);
+        template.write(router, &ends, out);
+        self.counts.give(Side::Wan, Class::Hostile);
+        let half = hash_of_addresses(ends.lan, router, &plan);
+        Made { rss_hash: whole_hash(half), len: u16::try_from(template.len()).unwrap_or(0), l4: L4::Icmp }
+    }
+
     /// A frame came out of the device under test on `side`.
     #[inline]
     pub fn sink(&mut self, side: Side, frame: &[u8]) {
-        let Some((lan, port, tcp, flags)) = read(self.templates.family(), side, frame) else {
+        let Some(seen) = read(self.templates.family(), side, frame) else {
             self.counts.stray += 1;
             return;
         };
-        let Some(class) = class_of(lan) else {
+        let Seen { lan, port, tcp, flags, .. } = seen;
+        let Some(class) = class_of_frame(&seen) else {
             self.counts.stray += 1;
             return;
         };
         self.counts.take(side, class, 1);
+        if lan == SERVER {
+            if class == Class::New
+                && let Some(clients) = &mut self.clients
+            {
+                clients.came_out(side, frame);
+            }
+            return;
+        }
         let Some(window) = &mut self.window else { return };
         let play = window.play();
         let number = number_of(lan, port);
@@ -406,6 +482,24 @@ impl Shard {
 
 const NOTHING: Made = Made { rss_hash: 0, len: 0, l4: L4::Udp };
 
+/// What a frame belongs to that came out.
+#[inline]
+fn class_of_frame(seen: &Seen) -> Option<Class> {
+    if seen.icmp {
+        return Some(Class::Hostile);
+    }
+    if seen.lan == SERVER {
+        return Some(if is_client(seen.wan) { Class::New } else { Class::Hostile });
+    }
+    class_of(seen.lan)
+}
+
+/// Both halves of the hash are alike.
+#[inline]
+const fn whole_hash(half: u16) -> u32 {
+    (half as u32) << 16 | half as u32
+}
+
 /// The session beside it whose turn it is, of those below `end`.
 #[inline(always)]
 fn in_turn(number: u32, turn: usize, end: u32) -> u32 {
@@ -416,8 +510,7 @@ fn in_turn(number: u32, turn: usize, end: u32) -> u32 {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "1,514 at the most")]
 fn made_of(template: &Template, ends: &Ends) -> Made {
-    let half = u32::from(ends.hash);
-    Made { rss_hash: half << 16 | half, len: template.len() as u16, l4: template.l4() }
+    Made { rss_hash: whole_hash(ends.hash), len: template.len() as u16, l4: template.l4() }
 }
 
 /// Whether that session speaks TCP.

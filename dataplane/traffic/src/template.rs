@@ -1,17 +1,19 @@
 //! Frames made once, of which only addresses, ports, sequence numbers and checksums change.
 
 use crate::config::{Family, FrameSize, Side};
+use crate::error::ErrorTemplate;
+use crate::segment::{ACK, FIN, PSH, SYN};
 use crate::session::{Ends, low};
 
 /// The longest frame, without frame check sequence: the room that a caller's buffer should have.
 pub const FRAME_MAX: usize = 1514;
 
 /// What is copied of a short frame, whatever its length: fixed, so that it is a few moves. Callers' buffers are longer.
-const HEAD_V4: usize = 64;
-const HEAD_V6: usize = 96;
+pub(crate) const HEAD_V4: usize = 64;
+pub(crate) const HEAD_V6: usize = 96;
 pub(crate) const ROOM_MIN: usize = HEAD_V6;
 
-const ETHERNET: usize = 14;
+pub(crate) const ETHERNET: usize = 14;
 const SMALLEST: usize = 60;
 /// Frames of IMIX without frame check sequence, and how many of twelve.
 const IMIX: [(usize, usize); 3] = [(SMALLEST, 7), (590, 4), (FRAME_MAX, 1)];
@@ -19,11 +21,6 @@ const IMIX: [(usize, usize); 3] = [(SMALLEST, 7), (590, 4), (FRAME_MAX, 1)];
 const TALK: usize = 6;
 /// UDP header and 16 bytes of data: fragments end at a multiple of eight.
 const FRAGMENT: usize = 24;
-
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const PSH: u8 = 0x08;
-const ACK: u8 = 0x10;
 
 /// What a frame carries, for a device that marks packet types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +33,8 @@ pub enum L4 {
     Tcp = 1,
     /// A fragment.
     Fragment = 2,
+    /// A message of ICMP or ICMPv6.
+    Icmp = 3,
 }
 
 /// What a frame says.
@@ -99,32 +98,32 @@ impl Draft {
     }
 }
 
-fn sum(bytes: &[u8]) -> u32 {
+pub(crate) fn sum(bytes: &[u8]) -> u32 {
     bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| u32::from(low))).sum()
 }
 
 /// The sum of both halves.
 #[inline(always)]
-const fn halves(x: u32) -> u32 {
+pub(crate) const fn halves(x: u32) -> u32 {
     (x >> 16) + (x & 0xffff)
 }
 
 /// The ones' complement sum in 16 bits, complemented.
 #[inline(always)]
-fn checksum(sum: u32) -> u16 {
+pub(crate) fn checksum(sum: u32) -> u16 {
     !low(halves(halves(sum)))
 }
 
 /// Places in a frame that differ between the two versions of IP.
-struct Layout {
-    source: usize,
-    destination: usize,
-    l4: usize,
+pub(crate) struct Layout {
+    pub(crate) source: usize,
+    pub(crate) destination: usize,
+    pub(crate) l4: usize,
 }
 
-const V4: Layout = Layout { source: 26, destination: 30, l4: ETHERNET + 20 };
+pub(crate) const V4: Layout = Layout { source: 26, destination: 30, l4: ETHERNET + 20 };
 /// Of the addresses the last four bytes.
-const V6: Layout = Layout { source: 34, destination: 50, l4: ETHERNET + 40 };
+pub(crate) const V6: Layout = Layout { source: 34, destination: 50, l4: ETHERNET + 40 };
 /// With a fragment header.
 const FRAGMENT_HEADER: usize = 8;
 
@@ -155,11 +154,13 @@ impl Template {
         let extra = if is_v6_fragment { FRAGMENT_HEADER } else { 0 };
         let mut bytes = Box::new([0u8; FRAME_MAX]);
         let at = if family == Family::V4 { V4.l4 } else { V6.l4 + extra };
-        bytes[..6].copy_from_slice(&MAC[side.other().index()]);
-        bytes[6..12].copy_from_slice(&MAC[side.index()]);
+        let protocol = if l4 == L4::Tcp { 6 } else { 17 };
+        let next = if is_v6_fragment { 44 } else { protocol };
+        header(family, side, next, payload + extra, bytes.as_mut_slice());
         match family {
-            Family::V4 => ipv4(&mut bytes, l4, payload),
-            Family::V6 => ipv6(&mut bytes, l4, payload + extra, side),
+            Family::V4 if l4 == L4::Fragment => bytes[ETHERNET + 6] = 0x20,
+            Family::V6 if is_v6_fragment => bytes[V6.l4..V6.l4 + 4].copy_from_slice(&[17, 0, 0, 1]),
+            _ => {}
         }
         let ip_sum = if family == Family::V4 { halves(sum(&bytes[ETHERNET..ETHERNET + 20])) } else { 0 };
         let segment = &mut bytes[at..at + payload];
@@ -176,8 +177,7 @@ impl Template {
         for (place, byte) in segment[header..].iter_mut().enumerate() {
             *byte = b'a' + u8::try_from(place % 26).unwrap_or(0);
         }
-        let protocol = if l4 == L4::Tcp { 6 } else { 17 };
-        let mut l4_sum = sum(segment) + protocol + u32::try_from(payload).unwrap_or(0);
+        let mut l4_sum = sum(segment) + u32::from(protocol) + u32::try_from(payload).unwrap_or(0);
         if family == Family::V6 {
             l4_sum += sum(&PREFIX[0]) + sum(&PREFIX[1]);
         }
@@ -277,14 +277,14 @@ impl Template {
 }
 
 #[inline(always)]
-fn put32(frame: &mut [u8], at: usize, value: u32) {
+pub(crate) fn put32(frame: &mut [u8], at: usize, value: u32) {
     if let Some(place) = frame.get_mut(at..at + 4) {
         place.copy_from_slice(&value.to_be_bytes());
     }
 }
 
 #[inline(always)]
-fn put16(frame: &mut [u8], at: usize, value: u16) {
+pub(crate) fn put16(frame: &mut [u8], at: usize, value: u16) {
     if let Some(place) = frame.get_mut(at..at + 2) {
         place.copy_from_slice(&value.to_be_bytes());
     }
@@ -294,39 +294,70 @@ fn length(bytes: usize) -> [u8; 2] {
     u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes()
 }
 
-fn ipv4(frame: &mut [u8; FRAME_MAX], l4: L4, payload: usize) {
-    frame[12..14].copy_from_slice(&[0x08, 0x00]);
-    let header = &mut frame[ETHERNET..ETHERNET + 20];
-    header[0] = 0x45;
-    header[2..4].copy_from_slice(&length(20 + payload));
-    // Don't fragment, or more fragments.
-    header[6] = if l4 == L4::Fragment { 0x20 } else { 0x40 };
-    header[8] = 64;
-    header[9] = if l4 == L4::Tcp { 6 } else { 17 };
-}
-
-fn ipv6(frame: &mut [u8; FRAME_MAX], l4: L4, payload: usize, side: Side) {
-    frame[12..14].copy_from_slice(&[0x86, 0xdd]);
-    let header = &mut frame[ETHERNET..];
-    header[0] = 0x60;
-    header[4..6].copy_from_slice(&length(payload));
-    header[6] = match l4 {
-        L4::Tcp => 6,
-        L4::Udp => 17,
-        L4::Fragment => 44,
-    };
-    header[7] = 64;
-    header[8..20].copy_from_slice(&PREFIX[side.index()]);
-    header[24..36].copy_from_slice(&PREFIX[side.other().index()]);
-    if l4 == L4::Fragment {
-        header[40..44].copy_from_slice(&[17, 0, 0, 1]);
+/// What stands before the payload of so many bytes, without addresses that differ and without the checksum of IPv4.
+fn header(family: Family, side: Side, protocol: u8, payload: usize, frame: &mut [u8]) {
+    frame[..6].copy_from_slice(&MAC[side.other().index()]);
+    frame[6..12].copy_from_slice(&MAC[side.index()]);
+    let (ethernet, ip) = frame.split_at_mut(ETHERNET);
+    if family == Family::V4 {
+        ethernet[12..14].copy_from_slice(&[0x08, 0x00]);
+        ip[0] = 0x45;
+        ip[2..4].copy_from_slice(&length(20 + payload));
+        // Don't fragment.
+        ip[6] = 0x40;
+        ip[8] = 64;
+        ip[9] = protocol;
+    } else {
+        ethernet[12..14].copy_from_slice(&[0x86, 0xdd]);
+        ip[0] = 0x60;
+        ip[4..6].copy_from_slice(&length(payload));
+        ip[6] = protocol;
+        ip[7] = 64;
+        ip[8..20].copy_from_slice(&PREFIX[side.index()]);
+        ip[24..36].copy_from_slice(&PREFIX[side.other().index()]);
     }
 }
 
-/// Reads back, from a frame of ours that came out of the device under test, the LAN end's address and port and the TCP
-/// flags (0 for others). `side` is where the frame came out.
+/// The same as a whole, in a frame of zeros. What the payload's checksum has to take in of it.
+pub(crate) fn headers(
+    family: Family,
+    side: Side,
+    source: u32,
+    destination: u32,
+    protocol: u8,
+    payload: usize,
+    frame: &mut [u8],
+) -> u32 {
+    header(family, side, protocol, payload, frame);
+    let layout = if family == Family::V4 { &V4 } else { &V6 };
+    put32(frame, layout.source, source);
+    put32(frame, layout.destination, destination);
+    let mut pseudo = halves(source) + halves(destination);
+    if family == Family::V4 {
+        let header = checksum(sum(&frame[ETHERNET..V4.l4]));
+        put16(frame, ETHERNET + 10, header);
+    } else {
+        pseudo += sum(&PREFIX[0]) + sum(&PREFIX[1]);
+    }
+    pseudo + u32::from(protocol) + u32::try_from(payload).unwrap_or(0)
+}
+
+/// What is known of a frame of ours that came out of the device under test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// The LAN end's address and port, and the WAN end's address.
+    pub(crate) lan: u32,
+    pub(crate) port: u16,
+    pub(crate) wan: u32,
+    pub(crate) tcp: bool,
+    pub(crate) icmp: bool,
+    /// Those of TCP; 0 for others.
+    pub(crate) flags: u8,
+}
+
+/// Reads it back; `side` is where the frame came out.
 #[inline]
-pub(crate) fn read(family: Family, side: Side, frame: &[u8]) -> Option<(u32, u16, bool, u8)> {
+pub(crate) fn read(family: Family, side: Side, frame: &[u8]) -> Option<Seen> {
     let (layout, ethertype, protocol_at) = match family {
         Family::V4 => (&V4, [0x08, 0x00], ETHERNET + 9),
         Family::V6 => (&V6, [0x86, 0xdd], ETHERNET + 6),
@@ -335,13 +366,18 @@ pub(crate) fn read(family: Family, side: Side, frame: &[u8]) -> Option<(u32, u16
         return None;
     }
     // What leaves on the WAN side was sent by the LAN end.
-    let (address_at, port_at) =
-        if side == Side::Wan { (layout.source, layout.l4) } else { (layout.destination, layout.l4 + 2) };
-    let address = u32::from_be_bytes(frame.get(address_at..address_at + 4)?.try_into().ok()?);
+    let (lan_at, wan_at, port_at) = if side == Side::Wan {
+        (layout.source, layout.destination, layout.l4)
+    } else {
+        (layout.destination, layout.source, layout.l4 + 2)
+    };
+    let lan = u32::from_be_bytes(frame.get(lan_at..lan_at + 4)?.try_into().ok()?);
+    let wan = u32::from_be_bytes(frame.get(wan_at..wan_at + 4)?.try_into().ok()?);
     let port = u16::from_be_bytes(frame.get(port_at..port_at + 2)?.try_into().ok()?);
-    let tcp = *frame.get(protocol_at)? == 6;
+    let protocol = *frame.get(protocol_at)?;
+    let tcp = protocol == 6;
     let flags = if tcp { *frame.get(layout.l4 + 13)? } else { 0 };
-    Some((address, port, tcp, flags))
+    Some(Seen { lan, port, wan, tcp, icmp: matches!(protocol, 1 | 58), flags })
 }
 
 /// All frames of one version of IP.
@@ -352,6 +388,8 @@ pub(crate) struct Templates {
     short: Vec<[Template; 2]>,
     /// Data by side, protocol (UDP, TCP), and place among the twelve of IMIX.
     data: [[Vec<Template>; 2]; 2],
+    /// ICMP errors about UDP and TCP.
+    errors: [ErrorTemplate; 2],
 }
 
 const ALL: [Kind; KINDS] = [
@@ -385,7 +423,8 @@ impl Templates {
                 lengths.iter().map(|&frame| Template::new(family, kind, side, room(frame, l4))).collect()
             })
         });
-        Self { family, short, data }
+        let errors = [false, true].map(|tcp| ErrorTemplate::new(family, tcp));
+        Self { family, short, data, errors }
     }
 
     /// Whether all data frames are equally short.
@@ -402,6 +441,11 @@ impl Templates {
     #[inline]
     pub(crate) fn short(&self, kind: Kind, side: Side) -> &Template {
         &self.short[kind as usize][side.index()]
+    }
+
+    #[inline]
+    pub(crate) fn error(&self, tcp: bool) -> &ErrorTemplate {
+        &self.errors[usize::from(tcp)]
     }
 
     /// The data frame number `turn` of one side.

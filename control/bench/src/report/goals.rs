@@ -74,6 +74,8 @@ const EMPTY: (&str, Is) = ("table", Is::Word("empty"));
 const HALF: (&str, Is) = ("load", Is::Share(0.5));
 const FIRST: (&str, Is) = ("packets", Is::Around(1));
 const FROM_WAN: (&str, Is) = ("from", Is::Word("wan"));
+const SYN_FLOOD: (&str, Is) = ("hostile", Is::Word("syn-flood"));
+const MANAGEMENT: (&str, Is) = ("hostile", Is::Word("management"));
 
 const fn goal(
     what: &'static str,
@@ -210,6 +212,28 @@ pub(super) const GOALS: &[Goal] = &[
         &[FROM_WAN],
         Itself,
         AtMost(1.5),
+    ),
+    goal(
+        "SYN flood, syn_proxy: of established sessions' share of the core without it",
+        ("flood", "kept_share"),
+        &[SYN_FLOOD],
+        Itself,
+        AtLeast(0.9),
+    ),
+    goal(
+        "floods: honest connections that open within their first retransmission",
+        ("flood", "honest_opened"),
+        &[],
+        Itself,
+        AtLeast(0.99),
+    ),
+    goal("floods: growth of memory, as a share", ("flood", "memory_growth"), &[], Itself, AtMost(0.01)),
+    goal(
+        "flood of the management side: of established sessions' share of the core in peace",
+        ("flood", "kept_of_calm"),
+        &[MANAGEMENT],
+        Itself,
+        AtLeast(0.9),
     ),
     goal(
         "latency p99.9 at half load: times testpmd's",

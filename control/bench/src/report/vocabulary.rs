@@ -55,6 +55,12 @@ pub(super) const WORKLOADS: &[Workload] = &[
         axis: "sessions",
     },
     Workload { name: "hostile", about: "Floods beside established sessions.", axis: "share" },
+    Workload {
+        name: "flood",
+        about: "Floods at the highest rate that the core takes, beside established sessions and honest new ones: what each \
+            keeps. `kept_share` is beside the same flood without `syn_proxy`, `kept_of_calm` beside none.",
+        axis: "share",
+    },
 ];
 
 const fn figure(name: &'static str, title: &'static str) -> Figure {
@@ -93,6 +99,25 @@ pub(super) const FIGURES: &[Figure] = &[
     plotted("kept_share", "share of the established rate that is kept (higher is better)"),
     figure("cycles_given", "cycles a frame that was given, dropped ones as well (lower is better)"),
     figure("flood_cost", "cost of a flood packet, in established packets (lower is better)"),
+    figure(
+        "kept_of_calm",
+        "share of the core that established sessions keep, of that in peace (higher is better)",
+    ),
+    figure("flood_mpps", "million hostile packets a second"),
+    figure(
+        "honest_opened",
+        "share of honest connections that open within their first retransmission (higher is better)",
+    ),
+    figure("honest_at_once", "share of honest connections that open without one (higher is better)"),
+    figure("memory_growth", "growth of the process's memory, as a share (lower is better)"),
+    figure("memory_bytes", "bytes of the process at the end, without hugepages"),
+    figure("connections_per_second", "connections to the socket and the metrics, a second"),
+    figure("answer_ms", "the longest that an operator waits for the status, milliseconds (lower is better)"),
+    figure("lost_share", "share of frames lost before the appliance"),
+    figure(
+        "overload_opened",
+        "share of honest connections that open where frames are lost before the appliance",
+    ),
 ];
 
 /// What is known of a workload.

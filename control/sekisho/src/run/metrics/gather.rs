@@ -122,7 +122,7 @@ fn sessions(page: &Page, control: &Control) -> Done {
         })
     });
     page.add(&SESSIONS, live)?;
-    let (syn_proxy, now) = (&control.fleet.syn_proxy, control.engine_now());
+    let (syn_proxy, now) = (&control.fleet.shared.syn_proxy, control.engine_now());
     page.one(&PROXY_HANDSHAKES, f64::from(syn_proxy.handshakes()))?;
     page.one(&FLOODED, syn_proxy.flooded(now) as f64)?;
     page.one(&TRUSTED, syn_proxy.trusted(now) as f64)?;
@@ -163,7 +163,7 @@ fn helpers(page: &Page, control: &Control) -> Done {
 }
 
 fn blocks(page: &Page, control: &Control) -> Done {
-    let blocks = &control.fleet.guards.blocks;
+    let blocks = &control.fleet.shared.guards.blocks;
     let mut now = [0_u64; BlockCause::ALL.len()];
     blocks.list(control.engine_now(), |view| now[view.cause as usize] += 1);
     let add = |metric: &Metric, value: &dyn Fn(BlockCause) -> u64| {

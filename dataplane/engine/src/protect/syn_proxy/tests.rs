@@ -10,7 +10,8 @@ use crate::policy::{
     Action, LogLevel, Policy, Rule, RuleNames, Ruleset, SequenceNumbers, SynFlood, SynProxyMode, Zone, ZoneId,
 };
 use crate::reason::Reason;
-use crate::record::{Event, Outbox};
+use crate::record::Outbox;
+use crate::rig;
 use crate::session::State;
 use crate::time::Duration;
 use tcp_flags::{ACK, PSH, RST, SYN};
@@ -131,21 +132,11 @@ impl Rig {
     }
 
     fn pass(&mut self, millis: u64) -> Vec<Reason> {
-        let until = self.now + Duration::from_millis(millis);
-        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= until) {
-            self.now = self.now.max(deadline);
-            self.engine.expire(self.now, 16, &mut self.out);
-        }
-        self.now = until;
-        self.ends()
+        rig::pass(&mut self.engine, &mut self.now, millis, &mut self.out)
     }
 
     fn ends(&mut self) -> Vec<Reason> {
-        let ends = self.out.events.drain(..).filter_map(|event| match event {
-            Event::SessionEnd { reason, .. } => Some(reason),
-            _ => None,
-        });
-        ends.collect()
+        rig::ends(&mut self.out)
     }
 
     fn states(&self) -> Vec<State> {

@@ -21,18 +21,31 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox};
 use crate::time::{Duration, Instant};
 
-/// The evidence under one policy.
+/// The evidence, under one policy and those after it that have the same figures.
 #[derive(Debug)]
 pub(crate) struct Detector {
     ports: Evidence,
     hosts: Option<Evidence>,
+    figures: Figures,
+}
+
+/// What the evidence is laid out for: ports, hosts, and the time in milliseconds.
+type Figures = (u16, Option<u16>, u32);
+
+const fn figures(scan: &PortScan) -> Figures {
+    (scan.ports, scan.hosts, scan.within_ms)
 }
 
 impl Detector {
     pub(crate) fn new(scan: &PortScan) -> Self {
         let within = Duration::from_millis(u64::from(scan.within_ms));
         let table = |things_max| Evidence::new(things_max, within);
-        Self { ports: table(scan.ports), hosts: scan.hosts.map(table) }
+        Self { ports: table(scan.ports), hosts: scan.hosts.map(table), figures: figures(scan) }
+    }
+
+    /// Whether its evidence is what `scan` asks for.
+    pub(crate) fn serves(&self, scan: &PortScan) -> bool {
+        self.figures == figures(scan)
     }
 }
 

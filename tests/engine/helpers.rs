@@ -8,13 +8,13 @@ use std::thread;
 use proptest::prelude::*;
 use sekisho_engine::counters::Counters;
 use sekisho_engine::flow::HashSecret;
-use sekisho_engine::helper::{Expectations, Helper, HelperCounts, Stop};
+use sekisho_engine::helper::{Helper, HelperCounts, Stop};
 use sekisho_engine::packet;
 use sekisho_engine::policy::{Policy, RuleNames};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::time::Instant;
-use sekisho_engine::{Config, Engine, Outbox, Running};
+use sekisho_engine::{Config, Engine, Outbox, Running, Shared};
 use sekisho_tests::frames::{ACK, Packet, RST, SYN, Segment};
 use sekisho_tests::scene::{Tcp, ruleset};
 
@@ -34,16 +34,16 @@ struct Rig {
 }
 
 impl Rig {
-    fn sharing(worker: u8, capacity: u32, expectations: &Arc<Expectations>) -> Self {
+    fn sharing(worker: u8, capacity: u32, shared: &Shared) -> Self {
         let policy = Arc::new(Policy::compile(1, ruleset(FILES), &mut RuleNames::default()));
         let config = Config { worker, capacity, secret: SECRET, report_all_sessions: false };
-        let engine = Engine::sharing(Arc::clone(expectations), config, Running::new(policy), NOW);
+        let engine = Engine::sharing(shared.clone(), config, Running::new(policy), NOW);
         let counters = engine.counters();
         Self { engine, counters, out: Outbox::new(16, 16) }
     }
 
     fn new() -> Self {
-        Self::sharing(0, 64, &Arc::new(Expectations::new(64, SECRET)))
+        Self::sharing(0, 64, &Shared::new(64, SECRET))
     }
 
     fn see(&mut self, port: Port, packet: &Packet) -> Reason {
@@ -251,13 +251,13 @@ impl Drop for Runner<'_> {
 #[test]
 fn of_connections_that_race_for_an_expectation_one_opens() {
     const PORTS: u16 = 8_000;
-    let expectations = Arc::new(Expectations::new(20_000, SECRET));
+    let shared = Shared::new(20_000, SECRET);
     let (race, done) = (Race::default(), AtomicBool::new(false));
     let opened: Vec<AtomicU64> = (0..PORTS).map(|_| AtomicU64::new(0)).collect();
     thread::scope(|scope| {
         scope.spawn(|| {
             let _runner = Runner(&race);
-            let (mut rig, mut tcp) = (Rig::sharing(0, 64, &expectations), control());
+            let (mut rig, mut tcp) = (Rig::sharing(0, 64, &shared), control());
             handshake(&mut rig, &mut tcp);
             for number in 0..PORTS {
                 // One session may have 64 open: the others must have come to them before.
@@ -274,10 +274,10 @@ fn of_connections_that_race_for_an_expectation_one_opens() {
             done.store(true, SeqCst);
         });
         for worker in [1u8, 2] {
-            let (expectations, race, opened) = (&expectations, &race, &opened);
+            let (shared, race, opened) = (&shared, &race, &opened);
             scope.spawn(move || {
                 let _runner = Runner(race);
-                let mut rig = Rig::sharing(worker, 20_000, expectations);
+                let mut rig = Rig::sharing(worker, 20_000, shared);
                 for number in 0..PORTS {
                     race.wait(|| race.announced.load(SeqCst) > u64::from(number));
                     for source in [20, 30] {
@@ -296,7 +296,7 @@ fn of_connections_that_race_for_an_expectation_one_opens() {
         scope.spawn(|| {
             let _runner = Runner(&race);
             while !done.load(SeqCst) && !race.has_failed.load(SeqCst) {
-                expectations.list(NOW, |one| {
+                shared.expectations.list(NOW, |one| {
                     assert_eq!((one.helper, one.from, one.protocol), (Helper::Ftp, Port::Wan, 6));
                     assert!((20_000..20_000 + PORTS).contains(&one.destination_port));
                 });
@@ -305,5 +305,5 @@ fn of_connections_that_race_for_an_expectation_one_opens() {
     });
     let wrong: Vec<_> = (0..PORTS).filter(|n| opened[usize::from(*n)].load(SeqCst) != 1).collect();
     assert!(wrong.is_empty(), "opened not exactly once: {wrong:?}");
-    assert_eq!(expectations.open(NOW), [0, 0, 0]);
+    assert_eq!(shared.expectations.open(NOW), [0, 0, 0]);
 }

@@ -209,6 +209,23 @@ fn counts_outlive_a_deploy_that_keeps_the_rule() {
 }
 
 #[test]
+fn buckets_outlive_a_deploy_that_keeps_the_rule() {
+    let policy = limited("new_sessions_per_second_per_source: 4");
+    let mut scene = Scene::new(&policy);
+    for port in 1..=4 {
+        scene.lan(ask(LAN, port)).opens(port.into(), "lan-out");
+    }
+    let other = policy.replace("log: all", "log: none");
+    assert_ne!(other, policy);
+    scene.at_ms(10).deploys(&other);
+    scene.lan(ask(LAN, 5)).drops(Reason::LimitSourceRate).by("lan-out");
+    scene.at_ms(250);
+    scene.lan(ask(LAN, 5)).opens(5, "lan-out");
+    scene.lan(ask(LAN, 6)).drops(Reason::LimitSourceRate).by("lan-out");
+    scene.plays();
+}
+
+#[test]
 fn what_another_rule_takes_over_counts_there() {
     let policy =
         limited("sessions_per_source: 2").replace("  - name", "  - sessions_on_deploy: rematch\n    name");

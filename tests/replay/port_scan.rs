@@ -195,6 +195,25 @@ fn a_policy_without_port_scan_or_that_allows_the_source_lets_it_go() {
 }
 
 #[test]
+fn a_deploy_in_the_midst_of_a_scan_saves_nobody_as_long_as_the_figures_stay() {
+    let reworded = POLICY.replace("web", "www").replace("block_for: 5m", "block_for: 10m, allow: 192.0.2.99");
+    let mut scene = Scene::new(POLICY);
+    scans(&mut scene, 1..4);
+    scene.at_ms(10).deploys(&reworded);
+    scans(&mut scene, 4..5);
+    scene.blocks(ip(SCANNER), "port-scan", 600_000);
+    scene.plays();
+    // Evidence is measured by the figures: under others it begins anew.
+    for (old, new) in [("ports: 3", "ports: 4"), ("10s", "9s"), ("ports: 3", "ports: 3, hosts: 9")] {
+        let mut scene = Scene::new(POLICY);
+        scans(&mut scene, 1..4);
+        scene.at_ms(10).deploys(&POLICY.replace(old, new));
+        scans(&mut scene, 4..7);
+        scene.plays();
+    }
+}
+
+#[test]
 fn whoever_forges_a_source_that_lives_does_not_get_it_blocked() {
     for forged_ttl in [63, 65, 128, 255] {
         let mut scene = Scene::new(POLICY);

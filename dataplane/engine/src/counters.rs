@@ -101,6 +101,8 @@ pub struct Counters {
     pub suspicious: [Count; Port::ALL.len()],
     /// Refused packets that did not count as a scan, because somebody forges a source whose sessions live.
     pub scans_forged: Count,
+    /// Refused packets that did not count because another worker was taking note of one at the same moment.
+    pub scans_missed: Count,
     /// What gives away that only one direction of TCP comes through here, in the order of [`Evidence::ALL`].
     pub one_sided: [Count; Evidence::COUNT],
     /// What gave away that a session was hijacked, in the order of [`HijackSign::ALL`].
@@ -124,6 +126,7 @@ impl Default for Counters {
             helpers: Default::default(),
             suspicious: core::array::from_fn(|_| Count::default()),
             scans_forged: Count::default(),
+            scans_missed: Count::default(),
             one_sided: core::array::from_fn(|_| Count::default()),
             hijack: core::array::from_fn(|_| Count::default()),
             datagrams: Count::default(),

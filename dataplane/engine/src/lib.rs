@@ -24,7 +24,10 @@ pub mod protect;
 pub mod reason;
 mod record;
 mod respond;
+#[cfg(test)]
+mod rig;
 pub mod session;
+mod shared;
 mod siphash;
 pub mod steer;
 pub mod time;
@@ -36,3 +39,4 @@ pub use pipeline::{Config, Engine, Glance, Running};
 pub use protect::hijack::HijackSign;
 pub use protect::syn_proxy::SynProxy;
 pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Rewrite, Verdict};
+pub use shared::Shared;

@@ -32,6 +32,7 @@ use crate::session::table::{Hashed, Table};
 use crate::session::tombstone::Tombstones;
 use crate::session::wheel::Wheel;
 use crate::session::{State, kin, query, sctp, tcp};
+use crate::shared::Shared;
 use crate::time::{Duration, Instant};
 use crate::upkeep::stamp;
 
@@ -126,17 +127,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without sessions, at the moment `now`, whose expectations are its own.
+    /// An engine without sessions, at the moment `now`, which is all of an appliance.
     pub fn new(config: Config, running: Running, now: Instant) -> Self {
-        let expectations = Arc::new(Expectations::new(config.capacity, config.secret));
-        Self::sharing(expectations, config, running, now)
+        Self::sharing(Shared::new(config.capacity, config.secret), config, running, now)
     }
 
-    /// The same with a table of expectations that it shares with others.
-    pub fn sharing(expectations: Arc<Expectations>, config: Config, running: Running, now: Instant) -> Self {
+    /// One of several, with what they share.
+    pub fn sharing(shared: Shared, config: Config, running: Running, now: Instant) -> Self {
+        let Shared { expectations, guards, syn_proxy } = shared;
         let table = Table::new(config.worker, config.capacity, config.secret);
         let wheel = Wheel::new(now.as_millis());
-        let syn_proxy = Arc::new(SynProxy::new(config.capacity, config.secret));
         let tombstones = Tombstones::new((config.capacity / SESSIONS_PER_TOMBSTONE).clamp(64, 65_536));
         Self {
             table,
@@ -144,7 +144,7 @@ impl Engine {
             tombstones,
             followers: Followers::new(expectations.followers_max()),
             expectations,
-            guards: Arc::new(Guards::new(config.capacity, config.secret)),
+            guards,
             held: AllHeld::new(config.capacity),
             pairs: Pairs::new((config.capacity / SESSIONS_PER_PAIR).clamp(64, 16_384)),
             paths: Paths::new(),
@@ -164,30 +164,9 @@ impl Engine {
         }
     }
 
-    /// Shares `guards` with others: limits and blocks hold for all of them together. Before the first frame.
-    pub fn share_guards(&mut self, guards: Arc<Guards>) {
-        self.guards = guards;
-    }
-
-    /// What its protections remember, and those of the engines that it shares it with.
-    pub fn guards(&self) -> &Arc<Guards> {
-        &self.guards
-    }
-
     /// What its helpers, and those of the engines that it shares the table with, expect.
     pub fn expectations(&self) -> &Arc<Expectations> {
         &self.expectations
-    }
-
-    /// Has it share what is known of sources that have to prove that they are real with others; before it sees a frame.
-    pub fn share_syn_proxy(&mut self, syn_proxy: Arc<SynProxy>, now: Instant) {
-        self.shields = syn_proxy::Own::new(&syn_proxy, now);
-        self.syn_proxy = syn_proxy;
-    }
-
-    /// What it knows of sources that have to prove that they are real, with those that it shares it with.
-    pub fn syn_proxy(&self) -> &Arc<SynProxy> {
-        &self.syn_proxy
     }
 
     /// Says when the appliance started: sessions that run through it have their grace from then on.

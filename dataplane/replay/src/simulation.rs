@@ -29,7 +29,7 @@ use sekisho_engine::session::room::{Budgets, Pressure};
 use sekisho_engine::time::{Duration, Instant};
 use sekisho_engine::{
     Config, Engine, Event, Evidence, Glance, HijackSign, Outbox, OwnFrame, Prospect, Rewrite, Running,
-    SynProxy, Verdict, steer,
+    Shared, Verdict, steer,
 };
 
 mod fragments;
@@ -101,12 +101,11 @@ pub enum Happening {
 #[derive(Debug)]
 pub struct Simulation {
     engines: Vec<Engine>,
-    expectations: Arc<Expectations>,
     /// Sessions that each engine can hold, and by which all of them together are measured: how full the table is does not
     /// depend on the number of engines.
     sessions_max: u32,
     pressure: Pressure,
-    guards: Arc<Guards>,
+    shared: Shared,
     now: Instant,
     policy: Arc<Policy>,
     names: RuleNames,
@@ -129,15 +128,11 @@ impl Simulation {
     pub fn new(ruleset: Ruleset, workers: NonZeroU8, sessions_max: u32, started: Option<Duration>) -> Self {
         let mut names = RuleNames::default();
         let policy = Arc::new(Policy::compile(1, ruleset, &mut names));
-        let expectations = Arc::new(Expectations::new(sessions_max, SECRET));
-        let syn_proxy = Arc::new(SynProxy::new(sessions_max, SECRET));
-        let guards = Arc::new(Guards::new(sessions_max, SECRET));
+        let shared = Shared::new(sessions_max, SECRET);
         let engine = |worker| {
             let config = Config { worker, capacity: sessions_max, secret: SECRET, report_all_sessions: true };
             let running = Running::new(Arc::clone(&policy));
-            let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, START);
-            engine.share_syn_proxy(Arc::clone(&syn_proxy), START);
-            engine.share_guards(Arc::clone(&guards));
+            let mut engine = Engine::sharing(shared.clone(), config, running, START);
             if let Some(before) = started {
                 engine.set_started(START - before);
             }
@@ -145,10 +140,9 @@ impl Simulation {
         };
         Self {
             engines: (0..workers.get()).map(engine).collect(),
-            expectations: Arc::clone(&expectations),
             sessions_max,
             pressure: Pressure::default(),
-            guards: Arc::clone(&guards),
+            shared,
             now: START,
             policy,
             names,
@@ -209,12 +203,12 @@ impl Simulation {
 
     /// What is expected now.
     pub fn expectations(&self) -> &Expectations {
-        &self.expectations
+        &self.shared.expectations
     }
 
     /// What the protections of all engines remember.
     pub fn guards(&self) -> &Guards {
-        &self.guards
+        &self.shared.guards
     }
 
     /// A figure of a helper, over all engines.
@@ -236,7 +230,7 @@ impl Simulation {
     pub fn expired(&self, helper: Helper) -> u64 {
         let counters: Vec<_> = self.engines.iter().map(Engine::counters).collect();
         let of_all = counters.iter().map(|counters| &counters.helpers[helper.index()]);
-        HelperCounts::expired(of_all, || self.expectations.open(self.now)[helper.index()])
+        HelperCounts::expired(of_all, || self.shared.expectations.open(self.now)[helper.index()])
     }
 
     /// Packets that each rule decided, under all policies so far, in no order.

@@ -20,7 +20,7 @@ pub(crate) fn list(control: &Control, filter: &api::BlockFilter) -> Result<api::
 /// The block of a source, if it is blocked.
 pub(crate) fn of(control: &Control, source: IpAddr) -> Option<api::BlockedSource> {
     let mut found = None;
-    control.fleet.guards.blocks.list(control.engine_now(), |view| {
+    control.fleet.shared.guards.blocks.list(control.engine_now(), |view| {
         if view.source == source {
             found = Some(*view);
         }
@@ -30,7 +30,7 @@ pub(crate) fn of(control: &Control, source: IpAddr) -> Option<api::BlockedSource
 
 /// Blocks a source, or only changes until when it is blocked.
 pub(crate) fn block(control: &Control, block: &api::Block) -> Result<api::BlockCount, api::Fault> {
-    let (blocks, now) = (&control.fleet.guards.blocks, control.engine_now());
+    let (blocks, now) = (&control.fleet.shared.guards.blocks, control.engine_now());
     let source = block.source.to_canonical();
     let span = Duration::from_secs(block.seconds.into());
     if block.extend {
@@ -58,7 +58,7 @@ pub(crate) fn release(control: &Control, filter: &api::BlockFilter) -> Result<ap
     let now = control.engine_now();
     let mut released = 0;
     for view in fitting(control, filter)? {
-        if control.fleet.guards.blocks.release(view.source, now) {
+        if control.fleet.shared.guards.blocks.release(view.source, now) {
             tracing::info!("{} is blocked no more, by order", view.source);
             released += 1;
         }
@@ -70,7 +70,7 @@ fn fitting(control: &Control, filter: &api::BlockFilter) -> Result<Vec<BlockView
     let cause = filter.cause.as_deref().map(cause_of).transpose()?;
     let prefix = filter.source.map(convert::prefix);
     let mut found = Vec::new();
-    control.fleet.guards.blocks.list(control.engine_now(), |view| {
+    control.fleet.shared.guards.blocks.list(control.engine_now(), |view| {
         let fits = prefix.is_none_or(|prefix| prefix.contains(view.source))
             && cause.is_none_or(|cause| cause == view.cause);
         if fits {

@@ -5,10 +5,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use sekisho_engine::counters::RuleHits;
-use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
-use sekisho_engine::protect::Guards;
-use sekisho_engine::{Event, Running, SynProxy};
+use sekisho_engine::{Event, Running, Shared};
 use sekisho_worker::shared::{Switch, WorkerShared};
 use tokio::time::Instant;
 
@@ -21,13 +19,8 @@ pub(crate) const WAIT_STEP: Duration = Duration::from_micros(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Fleet {
     pub(crate) switch: Arc<Switch>,
-    /// What helpers of all workers expect. Workers: write; control: read.
-    pub(crate) expectations: Arc<Expectations>,
-    /// What all workers know of sources that have to prove that they are real. Workers: write; control: read, and rotates
-    /// the secret.
-    pub(crate) syn_proxy: Arc<SynProxy>,
-    /// What protections of all workers remember. Workers: write; control: read, and write the block list.
-    pub(crate) guards: Arc<Guards>,
+    /// What all engines share. Workers: write; control: read, write the block list, and rotate the secret of cookies.
+    pub(crate) shared: Shared,
     pub(crate) workers: Vec<Arc<WorkerShared>>,
 }
 

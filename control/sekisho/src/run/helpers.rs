@@ -26,7 +26,8 @@ impl Figures<'_> {
 
     /// Expectations whose connection did not come in time. Never less than what was told before.
     pub(crate) fn expired(&self) -> u64 {
-        let open = || self.control.fleet.expectations.open(self.control.engine_now())[self.helper.index()];
+        let open =
+            || self.control.fleet.shared.expectations.open(self.control.engine_now())[self.helper.index()];
         let told = &self.control.expectations_expired[self.helper.index()];
         told.set(told.get().max(HelperCounts::expired(self.of_workers(), open)));
         told.get()
@@ -39,7 +40,7 @@ impl Figures<'_> {
 
 /// The figures of every helper.
 pub(crate) fn figures(control: &Control) -> impl Iterator<Item = Figures<'_>> {
-    let open = control.fleet.expectations.open(control.engine_now());
+    let open = control.fleet.shared.expectations.open(control.engine_now());
     Helper::ALL.into_iter().map(move |helper| Figures { control, helper, open: open[helper.index()] })
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn expectations(
     let names = control.names.borrow();
     let rule = filter.rule.as_ref().map(|rule| convert::rule_of(rule, &names)).transpose()?;
     let mut expectations = Vec::new();
-    control.fleet.expectations.list(control.engine_now(), |view| {
+    control.fleet.shared.expectations.list(control.engine_now(), |view| {
         if fits(view, filter, rule) {
             expectations.push(expectation(view, names.rule(view.rule)));
         }

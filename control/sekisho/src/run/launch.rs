@@ -13,13 +13,11 @@ use sekisho_dpdk::{
 use sekisho_engine::counters::RuleHits;
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::fragment::FRAMES_MAX;
-use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
-use sekisho_engine::protect::Guards;
 use sekisho_engine::session::room::Budgets;
 use sekisho_engine::time::Instant;
-use sekisho_engine::{Config, Engine, Running, SynProxy};
+use sekisho_engine::{Config, Engine, Running, Shared};
 use sekisho_policy::appliance::{Appliance, PortConfig as PortSettings, SessionBudgets};
 use sekisho_policy::words::{Hugepages, Poll};
 use sekisho_worker::shared::{Handoff, Switch, WorkerShared};
@@ -247,10 +245,8 @@ impl Spawning<'_> {
         switch.generation.store(self.policy.generation, std::sync::atomic::Ordering::Release);
         let handoff = Handoff::new(self.workers, HANDOFF_FRAMES.into());
         let secret = random()?;
-        let expectations = Arc::new(Expectations::new(self.appliance.sessions_capacity, secret));
-        let syn_proxy = Arc::new(SynProxy::new(self.appliance.sessions_capacity, random()?));
-        let guards = Arc::new(Guards::new(self.appliance.sessions_capacity, secret));
-        let mut fleet = Fleet { switch, expectations, syn_proxy, guards, workers: Vec::new() };
+        let shared = Shared::new(self.appliance.sessions_capacity, secret);
+        let mut fleet = Fleet { switch, shared, workers: Vec::new() };
         let (mut hits, mut threads) = (Vec::new(), Vec::new());
         for (number, (core, sides)) in (0..).zip(cores.workers.iter().zip(sides)) {
             let running = Running::new(Arc::clone(self.policy));
@@ -272,9 +268,7 @@ impl Spawning<'_> {
                     Poll::Adaptive => PollMode::Adaptive,
                 },
                 running,
-                guards: Arc::clone(&fleet.guards),
-                expectations: Arc::clone(&fleet.expectations),
-                syn_proxy: Arc::clone(&fleet.syn_proxy),
+                shared: fleet.shared.clone(),
                 switch: Arc::clone(&fleet.switch),
                 handoff: handoff.clone(),
             };
@@ -333,9 +327,7 @@ struct Seed {
     budgets: Budgets,
     poll: PollMode,
     running: Running,
-    expectations: Arc<Expectations>,
-    syn_proxy: Arc<SynProxy>,
-    guards: Arc<Guards>,
+    shared: Shared,
     switch: Arc<Switch>,
     handoff: Handoff<Mbuf>,
 }
@@ -361,9 +353,7 @@ impl Seed {
         };
         // Made here, so that its memory is of this core's node.
         let capacity = self.engine.capacity;
-        let mut engine = Engine::sharing(self.expectations, self.engine, self.running, Instant::ZERO);
-        engine.share_syn_proxy(self.syn_proxy, Instant::ZERO);
-        engine.share_guards(self.guards);
+        let mut engine = Engine::sharing(self.shared, self.engine, self.running, Instant::ZERO);
         engine.set_started(Instant::ZERO);
         engine.set_budgets(self.budgets);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, EVENTS_MAX));

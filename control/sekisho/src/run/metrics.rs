@@ -121,6 +121,7 @@ metrics! {
     BLOCKS = Counter "sekisho_blocks_total" ["cause"] "How often a source was put on the block list, by cause.";
     BLOCKS_EVICTED = Counter "sekisho_blocks_evicted_total" [] "Sources that left the block list before their time, because others needed the place.";
     SCANS_FORGED = Counter "sekisho_scan_packets_forged_total" [] "Refused packets that did not count as a port scan, because somebody forges a source whose sessions live.";
+    SCANS_MISSED = Counter "sekisho_scan_packets_missed_total" [] "Refused packets that did not count as a port scan, because another worker was taking note of one at the same moment.";
     TABLE_CAPACITY = Gauge "sekisho_session_table_capacity" ["worker"] "Sessions that a worker's table can hold.";
     TABLE_FILL = Gauge "sekisho_session_table_fill_ratio" ["worker"] "How full a worker's table is, 0 to 1.";
     DATAGRAMS = Gauge "sekisho_fragment_datagrams" ["worker"] "Datagrams of which not all fragments have come, those of which nothing passes among them; at most 1024 a worker.";

@@ -234,7 +234,7 @@ async fn rotate_secret(control: Rc<Control>) {
         tokio::time::sleep(ROTATE_EVERY).await;
         match launch::random() {
             Ok(HashSecret([first, second, ..])) => {
-                control.fleet.syn_proxy.rotate(control.engine_now(), [first, second]);
+                control.fleet.shared.syn_proxy.rotate(control.engine_now(), [first, second]);
             }
             Err(error) => tracing::warn!("the secret of SYN cookies stays what it was: {error:#}"),
         }

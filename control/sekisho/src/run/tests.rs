@@ -7,12 +7,10 @@ use std::thread::JoinHandle;
 use etherparse::PacketBuilder;
 use jiff::Timestamp;
 use sekisho_engine::flow::HashSecret;
-use sekisho_engine::helper::Expectations;
 use sekisho_engine::policy::Policy;
 use sekisho_engine::port::Port;
-use sekisho_engine::protect::Guards;
 use sekisho_engine::time::Instant;
-use sekisho_engine::{Config, Engine, Running, SynProxy};
+use sekisho_engine::{Config, Engine, Running, Shared};
 use sekisho_worker::memory::MemoryIo;
 use sekisho_worker::shared::{Handoff, Switch, WorkerShared};
 use sekisho_worker::{PollMode, Worker, WorkerConfig};
@@ -51,25 +49,14 @@ pub(crate) fn shop(policy: &Arc<Policy>, workers: u16, capacity: u32, frames: Ve
     let handoff = Handoff::new(workers, 4096);
     let mut frames = Some(frames);
     let secret = HashSecret([1, 2, 3, 4]);
-    let expectations = Arc::new(Expectations::new(capacity, secret));
-    let syn_proxy = Arc::new(SynProxy::new(capacity, secret));
-    let guards = Arc::new(Guards::new(capacity, secret));
-    let fleet = Fleet {
-        switch,
-        expectations: Arc::clone(&expectations),
-        syn_proxy: Arc::clone(&syn_proxy),
-        guards: Arc::clone(&guards),
-        workers: Vec::new(),
-    };
+    let fleet = Fleet { switch, shared: Shared::new(capacity, secret), workers: Vec::new() };
     let mut shop = Shop { fleet, workers: Vec::new(), hits: Vec::new() };
     for worker in 0..workers {
         let running = Running::new(Arc::clone(policy));
         shop.hits.push(Arc::clone(&running.hits));
         let config =
             Config { worker: worker.try_into().unwrap(), capacity, secret, report_all_sessions: false };
-        let mut engine = Engine::sharing(Arc::clone(&expectations), config, running, Instant::ZERO);
-        engine.share_syn_proxy(Arc::clone(&syn_proxy), Instant::ZERO);
-        engine.share_guards(Arc::clone(&guards));
+        let engine = Engine::sharing(shop.fleet.shared.clone(), config, running, Instant::ZERO);
         let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, 1 << 16));
         shop.fleet.workers.push(Arc::clone(&shared));
         let mut io = MemoryIo::default();

@@ -3,6 +3,7 @@ use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder};
 use super::*;
 use crate::packet::{self, tcp_flags};
 use crate::policy::{LogLevel, MidstreamMode, OnExpiry, Rule, RuleId, RuleNames, Ruleset, Zone, ZoneId};
+use crate::rig;
 use crate::session::SessionView;
 
 const CLIENT: [u8; 4] = [192, 0, 2, 10];
@@ -42,21 +43,11 @@ impl Rig {
 
     /// Lets time pass, with every timer at its moment; returns why sessions ended.
     fn pass(&mut self, millis: u64) -> Vec<Reason> {
-        let until = self.now + Duration::from_millis(millis);
-        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= until) {
-            self.now = self.now.max(deadline);
-            self.engine.expire(self.now, 16, &mut self.out);
-        }
-        self.now = until;
-        self.ends()
+        rig::pass(&mut self.engine, &mut self.now, millis, &mut self.out)
     }
 
     fn ends(&mut self) -> Vec<Reason> {
-        let ends = self.out.events.drain(..).filter_map(|event| match event {
-            Event::SessionEnd { reason, .. } => Some(reason),
-            _ => None,
-        });
-        ends.collect()
+        rig::ends(&mut self.out)
     }
 
     fn sessions(&self) -> Vec<SessionView> {

@@ -10,6 +10,7 @@ mod terms;
 pub mod zones;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::flow::{FlowKey, PackedKey};
 use crate::packet::{Addresses, Facts, VlanStack, protocol};
@@ -52,8 +53,8 @@ pub struct Policy {
     /// Some rule has limits; some rule meters packets.
     has_limits: bool,
     meters_packets: bool,
-    /// Who is suspected of scanning.
-    detector: Option<Detector>,
+    /// Who is suspected of scanning; with the policies before it that suspected by the same figures.
+    detector: Option<Arc<Detector>>,
 }
 
 impl Policy {
@@ -74,7 +75,7 @@ impl Policy {
         let proves_sources = ruleset.rules.iter().any(|rule| rule.syn_proxy != SynProxyMode::Off);
         let limits = || ruleset.rules.iter().filter_map(|rule| rule.limits.as_deref());
         let (has_limits, meters_packets) = (limits().next().is_some(), limits().any(Limits::meters_packets));
-        let detector = ruleset.protections.port_scan.as_ref().map(Detector::new);
+        let detector = ruleset.protections.port_scan.as_ref().map(|scan| Arc::new(Detector::new(scan)));
         Self {
             generation,
             ruleset,
@@ -133,8 +134,8 @@ impl Policy {
 
     /// The evidence of port scans, if they are looked for.
     #[inline]
-    pub(crate) const fn detector(&self) -> Option<&Detector> {
-        self.detector.as_ref()
+    pub(crate) fn detector(&self) -> Option<&Detector> {
+        self.detector.as_deref()
     }
 
     /// Whether `source` is never blocked (`port_scan.allow`).

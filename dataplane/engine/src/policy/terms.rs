@@ -4,6 +4,8 @@
 //! packets need not be looked at again for it. Otherwise each goes the long way once, to be decided or to get its new terms,
 //! which with many sessions under load takes longer than a ring of descriptors lasts.
 
+use std::sync::Arc;
+
 use super::{AddressSetId, OnDeploy, Policy, Rule, RuleId, RuleKey, Ruleset, SpoofingMode, Timeouts, Zone};
 
 impl Policy {
@@ -12,6 +14,12 @@ impl Policy {
     pub fn after(mut self, before: &Self) -> Self {
         if are_alike(before, &self) {
             self.alike = before.alike.saturating_add(self.generation.wrapping_sub(before.generation));
+        }
+        // A deploy saves no scanner.
+        if let (Some(detector), Some(scan)) = (&before.detector, &self.ruleset.protections.port_scan)
+            && detector.serves(scan)
+        {
+            self.detector = Some(Arc::clone(detector));
         }
         self
     }

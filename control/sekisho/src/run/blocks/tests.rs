@@ -22,7 +22,7 @@ fn filter(source: &str) -> api::BlockFilter {
 async fn sources_are_listed_extended_and_let_go() {
     let appliance = Appliance::start(POLICY, 1, Vec::new(), None);
     let control = &appliance.control;
-    let blocks = &control.fleet.guards.blocks;
+    let blocks = &control.fleet.shared.guards.blocks;
     let scanner = "198.51.100.7".parse().unwrap();
     assert!(blocks.block(scanner, BlockCause::PortScan, control.engine_now(), Duration::from_secs(300)));
     assert_eq!(block(control, &order("2001:db8::7", 60, false)).unwrap().blocks, 1);
@@ -54,7 +54,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
     assert!(list(control, &wrong).unwrap_err().message.contains("host-sweep"));
     // A block of before, under a policy that never blocks the source: shown, and not in force.
     let source = "192.0.2.9".parse().unwrap();
-    control.fleet.guards.blocks.block(
+    control.fleet.shared.guards.blocks.block(
         source,
         BlockCause::PortScan,
         control.engine_now(),

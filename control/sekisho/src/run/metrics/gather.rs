@@ -1,6 +1,6 @@
 //! Where each metric has its value from.
 
-use sekisho_engine::counters::{Count, ProtocolClass};
+use sekisho_engine::counters::{Count, Counters, ProtocolClass};
 use sekisho_engine::helper::{Refusal, Stop};
 use sekisho_engine::port::Port;
 use sekisho_engine::protect::blocks::BlockCause;
@@ -122,7 +122,7 @@ fn sessions(page: &Page, control: &Control) -> Done {
         })
     });
     page.add(&SESSIONS, live)?;
-    let (syn_proxy, now) = (&control.fleet.syn_proxy, control.engine_now());
+    let (syn_proxy, now) = (&control.fleet.shared.syn_proxy, control.engine_now());
     page.one(&PROXY_HANDSHAKES, f64::from(syn_proxy.handshakes()))?;
     page.one(&FLOODED, syn_proxy.flooded(now) as f64)?;
     page.one(&TRUSTED, syn_proxy.trusted(now) as f64)?;
@@ -163,7 +163,7 @@ fn helpers(page: &Page, control: &Control) -> Done {
 }
 
 fn blocks(page: &Page, control: &Control) -> Done {
-    let blocks = &control.fleet.guards.blocks;
+    let blocks = &control.fleet.shared.guards.blocks;
     let mut now = [0_u64; BlockCause::ALL.len()];
     blocks.list(control.engine_now(), |view| now[view.cause as usize] += 1);
     let add = |metric: &Metric, value: &dyn Fn(BlockCause) -> u64| {
@@ -172,8 +172,10 @@ fn blocks(page: &Page, control: &Control) -> Done {
     add(&BLOCKED, &|cause| now[cause as usize])?;
     add(&BLOCKS, &|cause| blocks.begun(cause))?;
     page.one(&BLOCKS_EVICTED, blocks.evicted() as f64)?;
-    let forged: u64 = control.fleet.workers.iter().map(|worker| worker.engine.scans_forged.get()).sum();
-    page.one(&SCANS_FORGED, forged as f64)
+    let sum =
+        |of: fn(&Counters) -> u64| control.fleet.workers.iter().map(|worker| of(&worker.engine)).sum::<u64>();
+    page.one(&SCANS_FORGED, sum(|counters| counters.scans_forged.get()) as f64)?;
+    page.one(&SCANS_MISSED, sum(|counters| counters.scans_missed.get()) as f64)
 }
 
 /// Whether sessions of that protocol can be in that state.

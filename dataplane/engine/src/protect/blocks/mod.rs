@@ -265,7 +265,7 @@ impl Blocks {
         let buckets = BLOCKS_MAX / WAYS;
         let from = usize::try_from(self.broom.fetch_add(SWEPT as u64, Relaxed)).unwrap_or(0);
         for bucket in (from..from + SWEPT).map(|number| number % buckets) {
-            self.gates.pass(bucket, || {
+            self.gates.try_pass(bucket, || {
                 for index in bucket * WAYS..(bucket + 1) * WAYS {
                     let is_taken = self.tags[index].load(Acquire) != 0;
                     if is_taken && self.word(index, UNTIL).load(Relaxed) <= now.as_nanos() {

@@ -36,6 +36,8 @@ pub(super) enum Weight {
     TooMany,
     /// It does not count: somebody forges the source.
     Void,
+    /// It does not count: another worker is at the same bucket right now.
+    Missed,
 }
 
 /// The table.
@@ -76,7 +78,7 @@ impl Evidence {
     /// Weighs that `thing` was refused to `who` at `now`, together with what was within the time before.
     pub(super) fn weigh(&self, who: u64, thing: u32, now: Instant) -> Weight {
         let who = who | 1;
-        let weight = self.gates.pass(self.bucket_of(who), || {
+        let weight = self.gates.try_pass(self.bucket_of(who), || {
             let at = self.suspect(who);
             self.set(at + LAST, now.as_nanos());
             if self.get(at + VOID_UNTIL) > now.as_nanos() {
@@ -84,19 +86,21 @@ impl Evidence {
             }
             self.add(at + HEAD, thing, now)
         });
-        // Who finds no way in for so long is one of many that say the same.
-        weight.unwrap_or(Weight::Counted)
+        // Whoever waited would let one scanner hold up all workers, who all have something to say of it.
+        weight.unwrap_or(Weight::Missed)
     }
 
     /// Somebody forges the source: nothing counts for as long as the time is, and nothing of what did.
-    pub(super) fn void(&self, who: u64, now: Instant) {
+    pub(super) fn void(&self, who: u64, now: Instant) -> Weight {
         let who = who | 1;
-        self.gates.pass(self.bucket_of(who), || {
+        let weight = self.gates.try_pass(self.bucket_of(who), || {
             let at = self.suspect(who);
             self.set(at + LAST, now.as_nanos());
             self.set(at + VOID_UNTIL, now.as_nanos().saturating_add(self.within.as_nanos()));
             self.forget(at + HEAD);
+            Weight::Void
         });
+        weight.unwrap_or(Weight::Missed)
     }
 
     /// Adds a thing to the items from `first` on.

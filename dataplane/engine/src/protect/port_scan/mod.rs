@@ -21,18 +21,31 @@ use crate::reason::Reason;
 use crate::record::{Event, Outbox};
 use crate::time::{Duration, Instant};
 
-/// The evidence under one policy.
+/// The evidence, under one policy and those after it that have the same figures.
 #[derive(Debug)]
 pub(crate) struct Detector {
     ports: Evidence,
     hosts: Option<Evidence>,
+    figures: Figures,
+}
+
+/// What the evidence is laid out for: ports, hosts, and the time in milliseconds.
+type Figures = (u16, Option<u16>, u32);
+
+const fn figures(scan: &PortScan) -> Figures {
+    (scan.ports, scan.hosts, scan.within_ms)
 }
 
 impl Detector {
     pub(crate) fn new(scan: &PortScan) -> Self {
         let within = Duration::from_millis(u64::from(scan.within_ms));
         let table = |things_max| Evidence::new(things_max, within);
-        Self { ports: table(scan.ports), hosts: scan.hosts.map(table) }
+        Self { ports: table(scan.ports), hosts: scan.hosts.map(table), figures: figures(scan) }
+    }
+
+    /// Whether its evidence is what `scan` asks for.
+    pub(crate) fn serves(&self, scan: &PortScan) -> bool {
+        self.figures == figures(scan)
     }
 }
 
@@ -64,13 +77,12 @@ impl Engine {
         let life = limits::life_of(&self.guards.limits, secret, source);
         let is_forged = life.is_some_and(|hops| hops != facts.hop_limit);
         let port = u32::from(facts.protocol) << 16 | u32::from(facts.selector());
-        let mut causes = [None, None];
+        let weigh = |evidence: &Evidence, who: u64, thing: u32| {
+            if is_forged { evidence.void(who, now) } else { evidence.weigh(who, thing, now) }
+        };
+        let mut found = [None, None];
         if has_ports(facts.protocol) {
-            if is_forged {
-                detector.ports.void(who, now);
-            } else if detector.ports.weigh(who, port, now) == Weight::TooMany {
-                causes[0] = Some(BlockCause::PortScan);
-            }
+            found[0] = Some((weigh(&detector.ports, who, port), BlockCause::PortScan));
         }
         if let (Some(hosts), Some(destination)) = (&detector.hosts, facts.addresses.destination()) {
             let who = secret.hash_words(bits, u64::from(port) << 8 | 0x80 | family);
@@ -79,20 +91,19 @@ impl Engine {
                 IpAddr::V6(address) => address.to_bits(),
             };
             let host = secret.hash_words(destination, 0x407) >> (64 - THING_BITS);
-            let host = u32::try_from(host).unwrap_or(0);
-            if is_forged {
-                hosts.void(who, now);
-            } else if hosts.weigh(who, host, now) == Weight::TooMany {
-                causes[1] = Some(BlockCause::HostSweep);
-            }
+            found[1] = Some((weigh(hosts, who, u32::try_from(host).unwrap_or(0)), BlockCause::HostSweep));
         }
         if is_forged {
             self.counters.scans_forged.add(1);
         }
         let span = Duration::from_millis(u64::from(scan.block_for_ms));
-        for cause in causes.into_iter().flatten() {
-            if self.guards.blocks.block(source, cause, now, span) {
-                out.event(Event::Block { time: now, source, cause, span });
+        for (weight, cause) in found.into_iter().flatten() {
+            match weight {
+                Weight::TooMany if self.guards.blocks.block(source, cause, now, span) => {
+                    out.event(Event::Block { time: now, source, cause, span });
+                }
+                Weight::Missed => self.counters.scans_missed.add(1),
+                Weight::Counted | Weight::Void | Weight::TooMany => {}
             }
         }
     }

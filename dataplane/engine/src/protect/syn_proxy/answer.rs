@@ -1,5 +1,6 @@
 //! SYNs that the appliance answers, and what comes back: cookies and challenges.
 
+use super::cookie::Ecn;
 use super::destinations::Place;
 use super::options::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, Offer, Options};
 use super::secret::period;
@@ -75,7 +76,9 @@ impl Engine {
             offer.stamp = offer.stamp.filter(|_| known.has_stamps);
         }
         let first = facts.tcp.sequence;
-        let cookie = self.syn_proxy.cookie(now, packed, port, first, &offer);
+        // It is kept in the time stamp.
+        let ecn = offer.stamp.map_or(Ecn::Off, |_| Ecn::of(facts.tcp.flags, known.as_ref()));
+        let cookie = self.syn_proxy.cookie(now, packed, port, first, &offer, ecn);
         let mss = known.map(|known| known.mss).filter(|mss| *mss > 0);
         let answer = Offer {
             mss: mss.unwrap_or(if is_v4 { MSS_V4 } else { MSS_V6 }),
@@ -86,14 +89,17 @@ impl Engine {
         let tcp = Tcp {
             sequence: cookie.sequence,
             acknowledgement: first.wrapping_add(1),
-            flags: tcp_flags::SYN | tcp_flags::ACK,
+            flags: tcp_flags::SYN | tcp_flags::ACK | if ecn == Ecn::Promised { tcp_flags::ECE } else { 0 },
             ..Tcp::default()
         };
         let options = answer.written(offer.stamp.unwrap_or(0));
         let Some(frame) = respond::answer(port, facts, head, &tcp, &options, Reason::SendCookie) else {
             return Shield::Answered(Reason::GroupDestination);
         };
-        self.shields.ring.put(now, self.syn_proxy.count_cookie(), &frame);
+        // A client that speaks first repairs a lost acknowledgement itself, and the ring is for those that wait.
+        if !known.is_some_and(|known| known.is_client_first(facts.destination_port)) {
+            self.shields.ring.put(now, self.syn_proxy.count_cookie(), &frame);
+        }
         self.send(frame, out);
         Shield::Answered(Reason::SynCookie)
     }

@@ -3,27 +3,70 @@
 //! The sequence number of the SYN/ACK, from its lowest bit: the window scale (4 bits, 15: none), SACK (1), the MSS as one
 //! of eight (3), the lowest bit of the period (1), and 23 bits of the keyed hash over all of these, the five-tuple with its
 //! tags, the client's number and the period. A client with time stamps also sends back ours: its lower half is the exact MSS,
-//! its upper half 16 more bits of the hash.
+//! up to 16,383, with what was said of congestion marks ([`Ecn`]) in the upper two bits; its upper half 16 more bits of the hash.
 //!
 //! Who does not see the SYN/ACK has to guess: of 2^32 acknowledgements 2^9 are good without time stamps, one for each
 //! that they can say and each of two periods; and of each two numbers are tried; so one in four million (RFC 4987 section 3.6).
 
 use super::SynProxy;
+use super::destinations::Known;
 use super::options::{Offer, stamps_of};
 use super::secret::period;
 use crate::flow::PackedKey;
-use crate::packet::Tcp;
+use crate::packet::{Tcp, tcp_flags};
 use crate::port::Port;
 use crate::time::Instant;
 
 /// What the three bits of the MSS mean: the highest that is no more than what the client offers.
 const SEGMENT_SIZES: [u16; 8] = [64, 536, 1220, 1360, 1400, 1440, 1460, 8960];
 const NO_SCALE: u32 = 15;
+/// In the time stamp: the exact MSS; above it [`Ecn`].
+const EXACT_MSS: u16 = 0x3fff;
+const ECN_AT: u32 = 14;
 const SACK: u32 = 1 << 4;
 const MSS_AT: u32 = 5;
 const PERIOD: u32 = 1 << 8;
 /// Those bits; the others are of the hash.
 const MEANING: u32 = 0x1ff;
+
+/// What a handshake says of explicit congestion notification (RFC 3168): both ends have to agree before either marks its
+/// packets, and the client is answered before the server is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ecn {
+    /// Nobody asks for it, or the server is known not to have it.
+    #[default]
+    Off = 0,
+    /// The client asked and was told no; whether the server has it is not known.
+    Asked = 1,
+    /// The client asked and was told yes: the server is known to have it.
+    Promised = 2,
+}
+
+impl Ecn {
+    /// Both flags of a SYN that asks for it (RFC 3168 section 6.1.1).
+    pub(super) const ASKS: u8 = tcp_flags::ECE | tcp_flags::CWR;
+
+    /// For a client whose SYN has these flags.
+    pub(super) fn of(flags: u8, known: Option<&Known>) -> Self {
+        match known {
+            // What cannot be remembered of a server is not asked.
+            Some(known) if flags & Self::ASKS == Self::ASKS => match known.ecn {
+                Some(true) => Self::Promised,
+                Some(false) => Self::Off,
+                None => Self::Asked,
+            },
+            _ => Self::Off,
+        }
+    }
+
+    const fn of_bits(bits: u16) -> Self {
+        match bits {
+            1 => Self::Asked,
+            2 => Self::Promised,
+            _ => Self::Off,
+        }
+    }
+}
 
 /// A cookie, as the SYN/ACK carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +85,8 @@ pub(super) struct Proof {
     pub(super) cookie: Cookie,
     /// What the client's SYN offered, with its latest time stamp.
     pub(super) offer: Offer,
+    /// What it was told of congestion marks.
+    pub(super) ecn: Ecn,
 }
 
 impl SynProxy {
@@ -53,6 +98,7 @@ impl SynProxy {
         from: Port,
         first: u32,
         offer: &Offer,
+        ecn: Ecn,
     ) -> Cookie {
         let size = SEGMENT_SIZES.iter().rposition(|size| *size <= offer.mss).unwrap_or(0);
         let scale = offer.scale.map_or(NO_SCALE, u32::from);
@@ -60,12 +106,12 @@ impl SynProxy {
             | if offer.sack { SACK } else { 0 }
             | u32::try_from(size).unwrap_or(0) << MSS_AT
             | if period(now) & 1 == 1 { PERIOD } else { 0 };
-        let exact = offer.stamp.map(|_| offer.mss);
+        let exact = offer.stamp.map(|_| offer.mss.min(EXACT_MSS) | (ecn as u16) << ECN_AT);
         let hash = self.cookie_hash(period(now), key, from, first, meaning, exact);
         let [upper, lower] = halves(hash);
         Cookie {
             sequence: upper & !MEANING | meaning,
-            stamp: exact.map(|mss| lower & 0xffff_0000 | u32::from(mss)),
+            stamp: exact.map(|exact| lower & 0xffff_0000 | u32::from(exact)),
         }
     }
 
@@ -96,12 +142,13 @@ impl SynProxy {
         let size = SEGMENT_SIZES[(meaning >> MSS_AT & 7) as usize];
         let scale = u8::try_from(meaning & 0xf).ok().filter(|scale| u32::from(*scale) != NO_SCALE);
         let offer = Offer {
-            mss: exact.unwrap_or(size),
+            mss: exact.map_or(size, |exact| exact & EXACT_MSS),
             scale,
             sack: meaning & SACK != 0,
             stamp: stamps.map(|(value, _)| value),
         };
-        Some(Proof { first, cookie: Cookie { sequence, stamp: stamps.map(|(_, echo)| echo) }, offer })
+        let ecn = exact.map_or(Ecn::Off, |exact| Ecn::of_bits(exact >> ECN_AT));
+        Some(Proof { first, cookie: Cookie { sequence, stamp: stamps.map(|(_, echo)| echo) }, offer, ecn })
     }
 
     fn cookie_hash(
@@ -113,7 +160,7 @@ impl SynProxy {
         meaning: u32,
         exact: Option<u16>,
     ) -> u64 {
-        let exact = exact.map_or(0, |mss| 1 << 16 | u64::from(mss));
+        let exact = exact.map_or(0, |exact| 1 << 16 | u64::from(exact));
         let more = [u64::from(first) << 32 | u64::from(meaning), exact << 8 | from.index() as u64, period];
         self.hash_of(period, key, more)
     }

@@ -48,6 +48,8 @@ struct Destination {
     active_ms: AtomicU64,
     cookie_ms: AtomicU64,
     seen_ms: AtomicU64,
+    /// Who spoke first in sessions with its services, see [`Known::is_client_first`].
+    speakers: AtomicU64,
 }
 
 /// What is known of a server that answered.
@@ -56,6 +58,25 @@ pub(super) struct Known {
     pub(super) mss: u16,
     pub(super) sack: bool,
     pub(super) has_stamps: bool,
+    /// Whether it agrees to congestion marks, once it was asked.
+    pub(super) ecn: Option<bool>,
+    speakers: u64,
+}
+
+/// Services of a destination are told apart by the remainder of their port: the most used ones where the server speaks
+/// first have others than those where the client does.
+const SERVICES: u32 = 32;
+
+impl Known {
+    /// Whether clients of the service on that port speak first, as far as was seen, and its server never did.
+    pub(super) const fn is_client_first(&self, port: u16) -> bool {
+        self.speakers & (speaker(port, true) | speaker(port, false)) == speaker(port, true)
+    }
+}
+
+/// The bit that says that the client, or the server, of the service on that port has spoken first.
+const fn speaker(port: u16, is_client: bool) -> u64 {
+    1 << (port as u32 % SERVICES + if is_client { 0 } else { SERVICES })
 }
 
 /// Names a place of the table: what a session keeps of its destination.
@@ -101,8 +122,8 @@ impl Destinations {
         let old = place.name.load(Relaxed);
         // Whoever comes second counts with the others this once.
         place.name.compare_exchange(old, name, AcqRel, Relaxed).ok()?;
-        for time in [&place.pressed_ms, &place.active_ms, &place.cookie_ms, &place.second] {
-            time.store(0, Relaxed);
+        for word in [&place.pressed_ms, &place.active_ms, &place.cookie_ms, &place.second, &place.speakers] {
+            word.store(0, Relaxed);
         }
         place.server.store(0, Relaxed);
         place.seen_ms.store(now_ms, Release);
@@ -157,12 +178,18 @@ impl Destinations {
         asked_ms != 0 && now.as_millis().saturating_sub(asked_ms) <= BELIEVED_MS
     }
 
-    /// Remembers what the server of a destination offers.
-    pub(super) fn learn(&self, name: u64, now: Instant, offer: &Offer) {
+    /// Remembers what the server of a destination offers, and whether it agrees to congestion marks if it was asked.
+    pub(super) fn learn(&self, name: u64, now: Instant, offer: &Offer, ecn: Option<bool>) {
         if let Some(found) = self.take(name, now.as_millis()) {
             let place = &self.places[found];
             place.seen_ms.store(now.as_millis(), Relaxed);
+            let ecn = match ecn {
+                Some(true) => KNOWN_ECN,
+                Some(false) => KNOWN_NO_ECN,
+                None => place.server.load(Acquire) & (KNOWN_ECN | KNOWN_NO_ECN),
+            };
             let known = KNOWN
+                | ecn
                 | u32::from(offer.mss)
                 | if offer.sack { KNOWN_SACK } else { 0 }
                 | if offer.stamp.is_some() { KNOWN_STAMPS } else { 0 };
@@ -170,9 +197,18 @@ impl Destinations {
         }
     }
 
+    /// Remembers who spoke first in a session with the service on that port of a destination. That its server did is not
+    /// forgotten for as long as the destination has its place: clients can speak too early, servers have no reason to.
+    pub(super) fn hear(&self, name: u64, port: u16, is_client: bool) {
+        if let Some(found) = self.find(name) {
+            self.places[found].speakers.fetch_or(speaker(port, is_client), Relaxed);
+        }
+    }
+
     /// What is known of the server of a destination.
     pub(super) fn known(&self, name: u64) -> Option<Known> {
-        known(self.places[self.find(name)?].server.load(Acquire))
+        let place = &self.places[self.find(name)?];
+        known(place.server.load(Acquire), place.speakers.load(Relaxed))
     }
 
     /// Destinations that are flooded.
@@ -236,12 +272,16 @@ impl Destination {
 const KNOWN: u32 = 1 << 31;
 const KNOWN_SACK: u32 = 1 << 16;
 const KNOWN_STAMPS: u32 = 1 << 17;
+const KNOWN_ECN: u32 = 1 << 18;
+const KNOWN_NO_ECN: u32 = 1 << 19;
 
-fn known(word: u32) -> Option<Known> {
+fn known(word: u32, speakers: u64) -> Option<Known> {
     (word & KNOWN != 0).then(|| Known {
         mss: u16::try_from(word & 0xffff).unwrap_or(0),
         sack: word & KNOWN_SACK != 0,
         has_stamps: word & KNOWN_STAMPS != 0,
+        ecn: (word & (KNOWN_ECN | KNOWN_NO_ECN) != 0).then_some(word & KNOWN_ECN != 0),
+        speakers,
     })
 }
 
@@ -326,7 +366,30 @@ mod tests {
     fn what_a_server_offers_is_known() {
         let table = Destinations::new(64);
         assert_eq!(table.known(5), None);
-        table.learn(5, START, &Offer { mss: 1400, scale: Some(7), sack: true, stamp: None });
-        assert_eq!(table.known(5), Some(Known { mss: 1400, sack: true, has_stamps: false }));
+        let offer = Offer { mss: 1400, scale: Some(7), sack: true, stamp: None };
+        for (learnt, ecn) in
+            [(None, None), (Some(true), Some(true)), (None, Some(true)), (Some(false), Some(false))]
+        {
+            table.learn(5, START, &offer, learnt);
+            let known = Known { mss: 1400, sack: true, has_stamps: false, ecn, speakers: 0 };
+            assert_eq!(table.known(5), Some(known));
+        }
+    }
+
+    #[test]
+    fn who_speaks_first_is_known_by_service() {
+        let table = Destinations::new(64);
+        table.learn(5, START, &Offer::default(), None);
+        let is_client_first = |port| table.known(5).expect("it answered").is_client_first(port);
+        assert!(!is_client_first(80), "nobody has spoken");
+        table.hear(5, 80, true);
+        table.hear(5, 25, false);
+        assert!(is_client_first(80) && !is_client_first(25) && !is_client_first(22));
+        table.hear(5, 25, true);
+        assert!(!is_client_first(25), "a client that speaks too early teaches nothing");
+        let servers_speak = [21, 22, 25, 110, 143, 587, 3306];
+        let clients_speak = [80, 443, 465, 993, 995, 5432, 8080, 8443];
+        let is_apart = |a: u16| clients_speak.iter().all(|b| speaker(a, true) != speaker(*b, true));
+        assert!(servers_speak.into_iter().all(is_apart));
     }
 }

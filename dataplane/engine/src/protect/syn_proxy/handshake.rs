@@ -1,7 +1,7 @@
 //! Sessions of clients that have proven themselves: the handshake with the server, and what follows from it.
 
 use super::answer::{SCALE, options_of};
-use super::cookie::Proof;
+use super::cookie::{Ecn, Proof};
 use super::handshakes::Handshake;
 use super::options::{self, Offer, Options, stamps_of};
 use super::translation::{Translation, renewed};
@@ -31,6 +31,7 @@ fn agree(translation: &mut Translation, client: Port, proof: &Proof, first: u32,
     translation.shifts_heard[client.index()] = agreed.map_or(0, |(client, _)| client);
     translation.shifts[server.index()] = agreed.map_or(0, |(_, server)| server);
     translation.shifts_heard[server.index()] = offer.scale.map_or(0, |_| SCALE);
+    translation.is_silent = true;
 }
 
 impl Engine {
@@ -107,17 +108,17 @@ impl Engine {
         if let Some(header) = head.get(..usize::from(facts.network_at)) {
             self.table.learn_link(slot, port, header);
         }
-        self.send_syn(slot, proof, facts.tcp.window, out);
+        self.send_syn(slot, proof, facts.tcp.window, proof.ecn != Ecn::Off, out);
         Verdict { reason: Reason::SynProven, rule, session: Some(self.table.id(slot)) }
     }
 
-    /// Sends the server the SYN of the client, who has this window in its own scale.
-    fn send_syn(&self, slot: u32, proof: &Proof, window: u16, out: &mut Outbox) {
+    /// Sends the server the SYN of the client, who has this window in its own scale. It may ask for congestion marks.
+    fn send_syn(&self, slot: u32, proof: &Proof, window: u16, asks: bool, out: &mut Outbox) {
         let window = u32::from(window) << proof.offer.scale.unwrap_or(0);
         let syn = Tcp {
             sequence: proof.first,
             window: u16::try_from(window).unwrap_or(u16::MAX),
-            flags: tcp_flags::SYN,
+            flags: tcp_flags::SYN | if asks { Ecn::ASKS } else { 0 },
             ..Tcp::default()
         };
         let server = self.table.hot(slot).from().other();
@@ -147,7 +148,8 @@ impl Engine {
         let Arrival { port, facts, .. } = *arrival;
         let hot = self.table.hot(slot);
         let (mark, opener) = (hot.mark, hot.from());
-        let tracked = self.table.translation(slot).tracked(port, opener, &facts.tcp);
+        let translation = self.table.translation(slot);
+        let tracked = translation.tracked(port, opener, &facts.tcp);
         let own = Facts { tcp: tracked, ..*facts };
         let translated = Arrival { facts: &own, ..*arrival };
         let verdict = if mark.is_shaking_hands() {
@@ -158,9 +160,26 @@ impl Engine {
         if verdict.is_forward()
             && let Some(slot) = verdict.session.and_then(|session| self.table.slot(session))
         {
+            if translation.is_silent && facts.tcp.data_len > 0 {
+                self.hear_first_words(arrival, slot);
+            }
             self.translate(arrival, slot, out);
         }
         verdict
+    }
+
+    /// An end of the session in `slot` is the first to say something.
+    #[cold]
+    #[inline(never)]
+    fn hear_first_words(&mut self, arrival: &Arrival<'_>, slot: u32) {
+        let Arrival { port, facts, packed, .. } = *arrival;
+        let opener = self.table.hot(slot).from();
+        let is_client = port == opener;
+        let service = if is_client { facts.destination_port } else { facts.source_port };
+        let name = self.syn_proxy.name(packed, opener.other());
+        self.syn_proxy.destinations.hear(name, service, is_client);
+        let spoken = Translation { is_silent: false, ..self.table.translation(slot) };
+        self.table.set_translation(slot, &spoken);
     }
 
     /// Translates a segment that leaves.
@@ -245,6 +264,7 @@ impl Engine {
         const RST_ACK: u8 = tcp_flags::RST | tcp_flags::ACK;
         let is_answer = tcp.acknowledgement == first.wrapping_add(1);
         match tcp.flags & KINDS {
+            SYN_ACK if is_answer && handshake.refused == Some(tcp.sequence) => drop(Reason::SynProxied),
             SYN_ACK if is_answer => self.hear_answer(translated, slot, handshake, out),
             RST_ACK if is_answer => {
                 // It refuses: the client hears that at the number that it expects.
@@ -277,15 +297,22 @@ impl Engine {
         let Arrival { now, port, facts, head, packed, .. } = *translated;
         let verdict = Verdict { reason: Reason::SynProxied, rule: None, session: Some(handshake.session) };
         let (client, server) = (port.other(), port);
-        let Proof { first, cookie, offer } = handshake.proof;
+        let Proof { first, cookie, offer, ecn } = handshake.proof;
         let theirs = Offer::of(options_of(facts, head));
-        self.syn_proxy.destinations.learn(self.syn_proxy.name(packed, server), now, &theirs);
+        // Whoever sends the flags of the SYN back as they were has nothing understood (RFC 3168 section 6.1.1.1).
+        let agrees = facts.tcp.flags & Ecn::ASKS == tcp_flags::ECE;
+        let was_asked = ecn == Ecn::Promised || ecn == Ecn::Asked && (agrees || handshake.sent == 1);
+        let name = self.syn_proxy.name(packed, server);
+        self.syn_proxy.destinations.learn(name, now, &theirs, was_asked.then_some(agrees));
         let next = first.wrapping_add(1);
-        if offer.stamp.is_some() && theirs.stamp.is_none() {
-            // The client was promised time stamps and may not go without (RFC 7323 section 3.2). Now that the server is known
-            // nobody is promised them any more.
-            let reset = Tcp { sequence: next, flags: tcp_flags::RST, ..Tcp::default() };
-            self.say(slot, server, &reset, &Options::new(), Reason::SendProxyReset, out);
+        if ecn == Ecn::Asked && agrees {
+            self.ask_without_ecn(slot, facts.tcp.sequence, out);
+            return verdict;
+        }
+        if offer.stamp.is_some() && theirs.stamp.is_none() || ecn == Ecn::Promised && !agrees {
+            // The client was promised time stamps and may not go without (RFC 7323 section 3.2), or it would mark packets for a
+            // server that does not heed it. Now that the server is known nobody is promised that any more.
+            self.reset_server(slot, first, out);
             self.end(now, slot, Reason::EndReset, out);
             return verdict;
         }
@@ -330,6 +357,26 @@ impl Engine {
         verdict
     }
 
+    /// The server agreed to congestion marks, which the client was not promised: it would heed none. The server is reset, and
+    /// asked again without. That is once for a destination: from now on it is known.
+    #[cold]
+    #[inline(never)]
+    fn ask_without_ecn(&mut self, slot: u32, refused: u32, out: &mut Outbox) {
+        let Some(handshake) = self.shields.handshakes.get(self.table.handshake(slot)) else { return };
+        handshake.proof.ecn = Ecn::Off;
+        handshake.refused = Some(refused);
+        let Handshake { proof, window, .. } = *handshake;
+        self.reset_server(slot, proof.first, out);
+        self.send_syn(slot, &proof, window, false, out);
+    }
+
+    /// Resets what the server has of a handshake.
+    fn reset_server(&self, slot: u32, first: u32, out: &mut Outbox) {
+        let server = self.table.hot(slot).from().other();
+        let reset = Tcp { sequence: first.wrapping_add(1), flags: tcp_flags::RST, ..Tcp::default() };
+        self.say(slot, server, &reset, &Options::new(), Reason::SendProxyReset, out);
+    }
+
     /// The handshake of the session in `slot` is over; its numbers stay translated.
     fn finish_handshake(&mut self, slot: u32) -> Option<Handshake> {
         let ended = self.shields.handshakes.end(self.table.handshake(slot));
@@ -371,7 +418,13 @@ impl Engine {
                 if let Some(handshake) = due
                     && let Some(slot) = self.table.slot(handshake.session)
                 {
-                    self.send_syn(slot, &handshake.proof, handshake.window, out);
+                    // The reset may have been lost, and then it answers as before.
+                    if handshake.refused.is_some() {
+                        self.reset_server(slot, handshake.proof.first, out);
+                    }
+                    // A SYN that only asks may be what somebody on the way throws away (RFC 3168 section 6.1.1.1).
+                    let asks = handshake.proof.ecn == Ecn::Promised;
+                    self.send_syn(slot, &handshake.proof, handshake.window, asks, out);
                 }
                 continue;
             }

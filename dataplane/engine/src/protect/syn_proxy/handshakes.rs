@@ -18,6 +18,8 @@ pub(super) struct Handshake {
     pub(super) window: u16,
     /// How often the SYN was sent.
     pub(super) sent: u32,
+    /// The initial number of an answer that was refused: the server agreed to what the client was not promised.
+    pub(super) refused: Option<u32>,
     due_ms: u64,
 }
 
@@ -60,7 +62,7 @@ impl Handshakes {
         window: u16,
     ) -> Option<u32> {
         let due_ms = now.as_millis_up() + FIRST_WAIT_MS;
-        let handshake = Handshake { session, proof, window, sent: 1, due_ms };
+        let handshake = Handshake { session, proof, window, sent: 1, refused: None, due_ms };
         let number = match self.free.pop() {
             Some(number) => number,
             None => {

@@ -3,7 +3,7 @@
 //! The weakness of SYN cookies is the lost acknowledgement of a client that waits for the server to speak first: the
 //! client believes in a connection of which nobody knows. Its SYN/ACK, sent again, makes it acknowledge again. Each engine
 //! keeps the frames that it sent; all number them together, so that what is kept are the newest of all of them, however
-//! many engines there are.
+//! many engines there are. Those of services whose clients are known to speak first are not here: their data proves as well.
 
 use super::SynProxy;
 use crate::port::Port;
@@ -12,7 +12,7 @@ use crate::record::OwnFrame;
 use crate::time::Instant;
 
 /// Cookies that are remembered at the most, of all engines together.
-pub(super) const COOKIES_MAX: usize = 4096;
+pub(super) const COOKIES_MAX: usize = 16_384;
 /// A SYN/ACK: Ethernet with two tags, IPv6, TCP with the options of an offer.
 const FRAME_MAX: usize = 14 + 8 + 40 + 20 + 24;
 /// A SYN/ACK is sent again so long after it was sent first.

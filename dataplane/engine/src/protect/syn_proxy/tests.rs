@@ -10,10 +10,11 @@ use crate::policy::{
     Action, LogLevel, Policy, Rule, RuleNames, Ruleset, SequenceNumbers, SynFlood, SynProxyMode, Zone, ZoneId,
 };
 use crate::reason::Reason;
-use crate::record::{Event, Outbox};
+use crate::record::Outbox;
+use crate::rig;
 use crate::session::State;
 use crate::time::Duration;
-use tcp_flags::{ACK, PSH, RST, SYN};
+use tcp_flags::{ACK, CWR, ECE, PSH, RST, SYN};
 
 mod conversation;
 
@@ -86,6 +87,7 @@ impl Rig {
         header.acknowledgment_number = said.acknowledgement;
         let flag = |flag| said.flags & flag != 0;
         (header.syn, header.ack, header.rst, header.psh) = (flag(SYN), flag(ACK), flag(RST), flag(PSH));
+        (header.ece, header.cwr) = (flag(ECE), flag(CWR));
         header.set_options_raw(said.options).expect("they fit");
         let mut frame = Vec::new();
         let macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
@@ -131,21 +133,11 @@ impl Rig {
     }
 
     fn pass(&mut self, millis: u64) -> Vec<Reason> {
-        let until = self.now + Duration::from_millis(millis);
-        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= until) {
-            self.now = self.now.max(deadline);
-            self.engine.expire(self.now, 16, &mut self.out);
-        }
-        self.now = until;
-        self.ends()
+        rig::pass(&mut self.engine, &mut self.now, millis, &mut self.out)
     }
 
     fn ends(&mut self) -> Vec<Reason> {
-        let ends = self.out.events.drain(..).filter_map(|event| match event {
-            Event::SessionEnd { reason, .. } => Some(reason),
-            _ => None,
-        });
-        ends.collect()
+        rig::ends(&mut self.out)
     }
 
     fn states(&self) -> Vec<State> {
@@ -428,6 +420,95 @@ fn a_server_without_time_stamps_is_found_out_once() {
     assert_eq!(facts.expect("it passes").tcp.window, 12_800);
 }
 
+impl Rig {
+    /// A client that asks for congestion marks opens a connection of its own: the flags of the cookie that it got, and those
+    /// of the SYN to the server.
+    fn asks_for_ecn(&mut self) -> (u8, u8) {
+        self.port += 1;
+        self.own();
+        let syn = Said { options: &syn_options(77), ..said(SYN | ECE | CWR, FIRST, 0) };
+        assert_eq!(self.says(CLIENT, syn), Reason::SynCookie);
+        let own = self.own();
+        let [(CLIENT, Reason::SendCookie, cookie, options)] = &own[..] else { panic!("{own:?}") };
+        let (stamp, _) = options::stamps_of(options).expect("time stamps are kept");
+        let echoed = options::stamps(80, stamp);
+        let ack = said(ACK, FIRST + 1, cookie.tcp.sequence.wrapping_add(1));
+        assert_eq!(self.says(CLIENT, Said { options: &echoed, ..ack }), Reason::SynProven);
+        let own = self.own();
+        let [(SERVER, Reason::SendProxySyn, asked, options)] = &own[..] else { panic!("{own:?}") };
+        assert_eq!(Offer::of(options).mss, 1460, "the exact size is beside it");
+        (cookie.tcp.flags, asked.tcp.flags)
+    }
+
+    /// The server answers with these flags beside SYN and ACK, and this initial number: what the appliance says to whom.
+    fn server_answers(&mut self, flags: u8, first: u32) -> Vec<(Port, u8)> {
+        let theirs = Offer { mss: 1400, scale: Some(9), sack: true, stamp: Some(5000) }.written(80);
+        let answer = Said { options: &theirs, ..said(SYN | ACK | flags, first, FIRST + 1) };
+        assert_eq!(self.says(SERVER, answer), Reason::SynProxied);
+        self.own().iter().map(|(port, _, facts, _)| (*port, facts.tcp.flags)).collect()
+    }
+}
+
+const BOTH_ACKNOWLEDGED: [(Port, u8); 2] = [(SERVER, ACK), (CLIENT, ACK)];
+
+/// RFC 3168 section 6.1.1: no end may believe in what the other did not agree to.
+#[test]
+fn congestion_marks_are_promised_once_the_server_has_agreed_to_them() {
+    let mut rig = Rig::new(SynProxyMode::Always);
+    assert_eq!(rig.asks_for_ecn(), (SYN | ACK, SYN), "nothing is known of the server");
+    assert_eq!(rig.server_answers(0, 7000), BOTH_ACKNOWLEDGED);
+    assert_eq!(rig.asks_for_ecn(), (SYN | ACK, SYN | ECE | CWR), "now it is asked; the client was told no");
+    assert_eq!(
+        rig.server_answers(ECE, 7000),
+        [(SERVER, RST), (SERVER, SYN)],
+        "the server must not believe in it"
+    );
+    assert_eq!(rig.server_answers(ECE, 7000), [], "the same answer, repeated on the way");
+    rig.pass(1000);
+    let again: Vec<_> = rig.own().iter().map(|(port, _, facts, _)| (*port, facts.tcp.flags)).collect();
+    assert_eq!(again, [(SERVER, RST), (SERVER, SYN)], "the reset may have been lost");
+    assert_eq!(rig.server_answers(0, 8000), BOTH_ACKNOWLEDGED);
+    for _ in 0..2 {
+        assert_eq!(rig.asks_for_ecn(), (SYN | ACK | ECE, SYN | ECE | CWR), "it is known");
+        assert_eq!(rig.server_answers(ECE, 7000), BOTH_ACKNOWLEDGED);
+    }
+    rig.port += 1;
+    let (cookie, _) = rig.cookie(&syn_options(77));
+    assert_ne!(cookie, 0, "who does not ask is told nothing: `cookie` looks at the flags");
+    // It has changed its mind: its client would mark packets for nobody.
+    assert_eq!(rig.asks_for_ecn(), (SYN | ACK | ECE, SYN | ECE | CWR));
+    assert_eq!(rig.server_answers(0, 7000), [(SERVER, RST), (CLIENT, RST | ACK)]);
+    assert_eq!(rig.asks_for_ecn(), (SYN | ACK, SYN), "nobody is promised it any more, nor asks");
+    assert_eq!(rig.server_answers(0, 7000), BOTH_ACKNOWLEDGED);
+}
+
+#[test]
+fn a_server_without_congestion_marks_is_asked_for_them_once() {
+    // The second is a server that sends back whatever flags come.
+    for flags in [0, ECE | CWR] {
+        let mut rig = Rig::new(SynProxyMode::Always);
+        rig.asks_for_ecn();
+        rig.server_answers(0, 7000);
+        assert_eq!(rig.asks_for_ecn(), (SYN | ACK, SYN | ECE | CWR));
+        assert_eq!(rig.server_answers(flags, 7000), BOTH_ACKNOWLEDGED);
+        assert_eq!(rig.asks_for_ecn(), (SYN | ACK, SYN));
+    }
+}
+
+#[test]
+fn a_question_for_congestion_marks_that_is_lost_says_nothing_of_the_server() {
+    let mut rig = Rig::new(SynProxyMode::Always);
+    rig.asks_for_ecn();
+    rig.server_answers(0, 7000);
+    assert_eq!(rig.asks_for_ecn().1, SYN | ECE | CWR);
+    rig.pass(1000);
+    let own = rig.own();
+    let [(SERVER, Reason::SendProxySyn, facts, _)] = &own[..] else { panic!("{own:?}") };
+    assert_eq!(facts.tcp.flags, SYN, "a network that throws such SYNs away lets this one through");
+    assert_eq!(rig.server_answers(0, 7000), BOTH_ACKNOWLEDGED);
+    assert_eq!(rig.asks_for_ecn().1, SYN | ECE | CWR, "it is asked again");
+}
+
 #[test]
 fn a_cookie_that_nobody_acknowledges_is_sent_three_times_more() {
     let mut rig = Rig::new(SynProxyMode::Always);
@@ -446,6 +527,30 @@ fn a_cookie_that_nobody_acknowledges_is_sent_three_times_more() {
     assert_eq!(again, [(1000, CLIENT, cookie), (3000, CLIENT, cookie), (7000, CLIENT, cookie)]);
     rig.port -= 1;
     assert_eq!(rig.says(CLIENT, said(ACK, FIRST + 1, cookie.wrapping_add(1))), Reason::SynProven);
+}
+
+/// Only who waits for the server needs it.
+#[test]
+fn a_cookie_of_a_service_whose_clients_speak_first_is_not_sent_again() {
+    let mut rig = Rig::new(SynProxyMode::Always);
+    let mut is_sent_again_once = |first: Port, is_sent_again: bool| {
+        rig.port += 1;
+        let cookie = rig.established().wrapping_add(1);
+        let from_client = Said { data: b"GET", ..said(ACK | PSH, FIRST + 1, cookie) };
+        let from_server = Said { data: b"220", ..said(ACK | PSH, 7001, FIRST + 1) };
+        let words = [(CLIENT, from_client), (SERVER, from_server)];
+        let words = if first == CLIENT { words } else { [words[1], words[0]] };
+        assert!(words.iter().all(|(end, said)| rig.says(*end, *said) == Reason::Session));
+        rig.port += 1;
+        rig.cookie(&[]);
+        rig.pass(8000);
+        let again = rig.own().iter().filter(|(_, reason, ..)| *reason == Reason::SendCookie).count();
+        assert_eq!(again, if is_sent_again { 3 } else { 0 }, "{first}");
+    };
+    is_sent_again_once(CLIENT, false);
+    is_sent_again_once(CLIENT, false);
+    is_sent_again_once(SERVER, true);
+    is_sent_again_once(CLIENT, true);
 }
 
 #[test]

@@ -28,24 +28,31 @@ pub(crate) struct Translation {
     pub(crate) shifts: [u8; 2],
     /// The shift that the other end takes them to have.
     pub(crate) shifts_heard: [u8; 2],
+    /// Neither end has said anything since the handshake by cookie.
+    pub(crate) is_silent: bool,
 }
+
+/// In the last word, above the shifts.
+const SILENT: u32 = 1 << 16;
 
 impl Translation {
     /// Its words.
     pub(crate) fn words(&self) -> [u32; WORDS] {
         let [a, b] = self.shifts.map(u32::from);
         let [c, d] = self.shifts_heard.map(u32::from);
-        [self.offsets[0], self.offsets[1], self.stamp, a | b << 4 | c << 8 | d << 12]
+        let silent = if self.is_silent { SILENT } else { 0 };
+        [self.offsets[0], self.offsets[1], self.stamp, a | b << 4 | c << 8 | d << 12 | silent]
     }
 
     /// Back from [`Self::words`].
-    pub(crate) fn of_words([lan, wan, stamp, shifts]: [u32; WORDS]) -> Self {
-        let nibble = |at: u32| u8::try_from(shifts >> at & 0xf).unwrap_or(0);
+    pub(crate) fn of_words([lan, wan, stamp, rest]: [u32; WORDS]) -> Self {
+        let nibble = |at: u32| u8::try_from(rest >> at & 0xf).unwrap_or(0);
         Self {
             offsets: [lan, wan],
             stamp,
             shifts: [nibble(0), nibble(4)],
             shifts_heard: [nibble(8), nibble(12)],
+            is_silent: rest & SILENT != 0,
         }
     }
 
@@ -214,8 +221,8 @@ mod tests {
         }
 
         #[test]
-        fn words_are_read_back(offsets: [u32; 2], stamp: u32, shifts in [0..15u8, 0..15u8], shifts_heard in [0..15u8, 0..15u8]) {
-            let translation = Translation { offsets, stamp, shifts, shifts_heard };
+        fn words_are_read_back(offsets: [u32; 2], stamp: u32, shifts in [0..15u8, 0..15u8], shifts_heard in [0..15u8, 0..15u8], is_silent: bool) {
+            let translation = Translation { offsets, stamp, shifts, shifts_heard, is_silent };
             prop_assert_eq!(Translation::of_words(translation.words()), translation);
         }
     }

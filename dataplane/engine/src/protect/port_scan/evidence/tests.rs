@@ -48,6 +48,17 @@ fn nothing_counts_while_somebody_forges() {
 }
 
 #[test]
+fn nobody_waits_for_another_worker_at_the_same_suspect() {
+    let table = Evidence::new(1, WITHIN);
+    assert_eq!(table.weigh(7, 1, at(0)), Weight::Counted);
+    table.gates.pass(table.bucket_of(7), || {
+        assert_eq!(table.weigh(7, 2, at(1)), Weight::Missed);
+        assert_eq!(table.void(7, at(1)), Weight::Missed);
+    });
+    assert_eq!(table.weigh(7, 2, at(2)), Weight::TooMany, "neither has left a trace");
+}
+
+#[test]
 fn a_flood_of_single_refusals_does_not_push_out_a_scanner() {
     let table = Evidence::new(20, WITHIN);
     for thing in 0..20 {

@@ -55,6 +55,8 @@ const PREFETCH_AHEAD: usize = 4;
 const LOCATE_AHEAD: usize = 12;
 /// The same of sessions that are in their other bucket of the index, whose line was asked for before.
 const ELSEWHERE_AHEAD: usize = 6;
+/// Frames ahead of the one at hand of which it is known by now whether they move their sessions to other states.
+const ANTICIPATE_AHEAD: usize = 5;
 
 /// What the worker does when nothing arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub struct Worker<Io: PacketIo> {
     /// The places of those that leave, by the port by which they do, the lowest bit for place 0.
     leaving: [u64; 2],
     doomed: ArrayVec<SessionId, END_BUDGET>,
+    /// Plain packets of the batch before that went the long way: where there are none, none are looked out for.
+    judged: u32,
 }
 
 /// A question that takes more than one turn.
@@ -133,6 +137,7 @@ impl<Io: PacketIo> Worker<Io> {
             lengths: [0; BURST_MAX],
             leaving: [0; 2],
             doomed: ArrayVec::new(),
+            judged: 0,
         }
     }
 
@@ -231,6 +236,8 @@ impl<Io: PacketIo> Worker<Io> {
         let workers = self.handoff.workers();
         let frame_max = Port::ALL.map(|port| self.io.frame_max(port));
         let (mut passed, mut too_long) = (0, 0);
+        let anticipates = self.judged > 0;
+        self.judged = 0;
         for place in 0..len {
             let ahead = place + LOCATE_AHEAD;
             if ahead < len {
@@ -238,6 +245,9 @@ impl<Io: PacketIo> Worker<Io> {
             }
             if elsewhere >> place & (1 << ELSEWHERE_AHEAD) != 0 {
                 self.engine.locate_elsewhere(&mut self.glances[place + ELSEWHERE_AHEAD]);
+            }
+            if anticipates && let Some(glance) = self.glances[..len].get(place + ANTICIPATE_AHEAD) {
+                self.engine.anticipate(glance);
             }
             let port = port_of(place);
             let glance = &self.glances[place];
@@ -252,6 +262,7 @@ impl<Io: PacketIo> Worker<Io> {
                 passed += 1;
                 true
             } else {
+                self.judged += 1;
                 let head = self.io.view(place).head;
                 let verdict = self.engine.inspect_plain(now, port, glance, head, &mut self.outbox);
                 self.rewrite(place);

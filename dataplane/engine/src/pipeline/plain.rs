@@ -79,10 +79,6 @@ impl Engine {
     pub fn locate(&self, glance: &mut Glance) -> bool {
         if glance.is_plain {
             glance.slot = self.table.candidate(glance.hashed);
-            if glance.slot != NIL && !glance.plain.is_steady {
-                // Its session is opened or closed, which takes more of it.
-                self.table.prefetch_slot(glance.slot);
-            }
             if glance.slot == NIL {
                 // What is asked last before it is dropped.
                 let entry = steer::entry_of_packed(&glance.plain.key);
@@ -96,6 +92,18 @@ impl Engine {
     /// Finds it in its other bucket, for which [`Engine::locate`] has asked some packets before.
     pub fn locate_elsewhere(&self, glance: &mut Glance) {
         glance.slot = self.table.candidate_elsewhere(glance.hashed);
+    }
+
+    /// Asks for what else of its session a packet needs that opens or closes it, some packets after [`Engine::locate`].
+    #[inline(always)]
+    pub fn anticipate(&self, glance: &Glance) {
+        if glance.is_plain && glance.slot != NIL {
+            let is_moving = !self.table.hot(glance.slot).state.is_settled() || !glance.plain.is_steady;
+            if is_moving {
+                self.table.prefetch_slot(glance.slot);
+                self.table.prefetch_ties(glance.slot);
+            }
+        }
     }
 
     /// Lets a plain packet pass that arrived on `port`, if it is of a live session of this engine and moves it to no other

@@ -149,6 +149,11 @@ impl State {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
+    /// Whether most packets leave a session in it; in the others it opens or closes.
+    pub(crate) const fn is_settled(self) -> bool {
+        matches!(self, Self::Established | Self::Replied | Self::Stream)
+    }
+
     /// Whether the session may make room for a newcomer in a full table: a handshake that is not done, or another
     /// protocol's packet that nobody answered. A SYN that was refused goes on making
     /// room.

@@ -7,14 +7,16 @@
 flood_honest=1000
 # Until caches, tables and the flood's share of them are as they stay; in runs of minutes, a minute.
 flood_warm=5
-# What others are compared with is measured for so long, where it was not asked for itself.
-flood_base_seconds=5
+# What others are compared with is measured for so long at the most, where it was not asked for itself.
+flood_base_seconds=10
 
 flood_variants=(
   'hostile=none' 'hostile=syn-flood syn_proxy=off' 'hostile=syn-flood syn_proxy=auto' 'hostile=syn-flood syn_proxy=always'
   'hostile=syn-flood syn_proxy=verify' 'hostile=fragments' 'hostile=udp' 'hostile=icmp-errors' 'hostile=collisions'
-  'hostile=management' 'hostile=syn-flood syn_proxy=always load=1.5'
+  'hostile=management'
 )
+# At more than the core takes, of what it took of the same without `load`.
+flood_overloads=('hostile=syn-flood syn_proxy=always load=1.5')
 
 # The kind as the traffic device names it; nothing where packets are no flood.
 flood_kind() {
@@ -35,19 +37,25 @@ published_rules() {
   [ "$syn_proxy" != auto ] || echo 'protections: {syn_flood: {half_open: 5000, rate: 10000}}'
 }
 
+# What established packets came to of the core in this round, by kind and syn_proxy.
+declare -A flood_rates=()
+flood_most=''
+
 workload_flood() {
-  local pairs calm='' calm_cost='' without='' most='' kept_seconds=$seconds warm=$flood_warm during=flood_watch
+  local pairs list kept_seconds=$seconds warm=$flood_warm during=flood_watch
   [ "$seconds" -lt 120 ] || warm=60
   subject=sekisho
   if [ -n "$subjects" ] && [[ " $subjects " != *" sekisho "* ]]; then return 0; fi
-  for pairs in "${flood_variants[@]}"; do
-    # shellcheck disable=SC2086
-    variant sessions=100000 protocol=mixed honest=$flood_honest share=0.25 syn_proxy=off $pairs
-    case "${v[hostile]}" in none | management) unset 'v[share]' ;; esac
+  flood_rates=() flood_most=''
+  list=("${flood_variants[@]}")
+  # In the other order each second round; what needs the rate of another comes last.
+  [ $((round % 2)) = 1 ] || mapfile -t list < <(printf '%s\n' "${list[@]}" | tac)
+  for pairs in "${list[@]}" "${flood_overloads[@]}"; do
+    flood_variant "$pairs"
     if wanted; then
       seconds=$kept_seconds
     elif flood_is_base; then
-      seconds=$flood_base_seconds
+      seconds=$((kept_seconds < flood_base_seconds ? kept_seconds : flood_base_seconds))
     else
       continue
     fi
@@ -55,6 +63,16 @@ workload_flood() {
     flood_run && flood_keep
     seconds=$kept_seconds
   done
+  for pairs in "${list[@]}"; do
+    flood_variant "$pairs"
+    flood_compare
+  done
+}
+
+flood_variant() {
+  # shellcheck disable=SC2086
+  variant sessions=100000 protocol=mixed honest=$flood_honest share=0.25 syn_proxy=off $1
+  case "${v[hostile]}" in none | management) unset 'v[share]' ;; esac
 }
 
 # Whether a variant that is wanted is compared with this one.
@@ -66,11 +84,8 @@ flood_is_base() {
     'syn-flood always') [ -z "${v[load]:-}" ] || return 1; more='load=1.5' ;;
     *) return 1 ;;
   esac
-  for text in "${flood_variants[@]}"; do
-    # shellcheck disable=SC2086
-    if [[ $text == *$more* ]] && (variant sessions=100000 protocol=mixed honest=$flood_honest share=0.25 syn_proxy=off $text; wanted); then
-      return 0
-    fi
+  for text in "${flood_variants[@]}" "${flood_overloads[@]}"; do
+    if [[ $text == *$more* ]] && (flood_variant "$text"; wanted); then return 0; fi
   done
   return 1
 }
@@ -80,8 +95,8 @@ flood_run() {
   kind=$(flood_kind "${v[hostile]}")
   [ -z "$kind" ] || more+=",hostile=$kind,hostile_share=${v[share]}"
   if [ -n "${v[load]:-}" ]; then
-    [ -n "$most" ] || return 1
-    more+=",rate=$(jq -n "$most * ${v[load]} | floor")"
+    [ -n "$flood_most" ] || return 1
+    more+=",rate=$(jq -n "$flood_most * ${v[load]} | floor")"
   fi
   set_traffic "$more"
   capacity=500000
@@ -89,14 +104,13 @@ flood_run() {
 }
 
 flood_keep() {
-  local rate
   # Frames beyond what the core takes are lost before the appliance: what the rest comes to is told, and is no goal.
   if [ -n "${v[load]:-}" ]; then
     keep lost_share "$(figure '($b.lost - $a.lost) as $lost | (($b.given | frames) - ($a.given | frames)) as $given | if $given > 0 then $lost / ($lost + $given) else null end')"
     keep overload_opened "$(figure "$honest_filter")"
     return 0
   fi
-  rate=$(figure "$own_established_filter")
+  flood_rates["${v[hostile]} ${v[syn_proxy]}"]=$(figure "$own_established_filter")
   keep mpps "$(figure "($established_filter) / 1e6")"
   keep flood_mpps "$(figure "$flooded_filter")"
   keep honest_opened "$(figure "$honest_filter")"
@@ -104,23 +118,34 @@ flood_keep() {
   keep memory_growth "$memory_growth"
   keep memory_bytes "$memory_end"
   case "${v[hostile]} ${v[syn_proxy]}" in
-    'none off') calm=$rate calm_cost=$(figure "$cycles_filter") ;;
-    'syn-flood off') without=$rate ;;
-    'syn-flood always') most=$(figure '(($b.given | frames) - ($a.given | frames)) / $s') ;;
+    'syn-flood always') flood_most=$(figure '(($b.given | frames) - ($a.given | frames)) / $s') ;;
     management\ *) keep connections_per_second "$connections_rate"; keep answer_ms "$answer_ms" ;;
   esac
-  [ "${v[hostile]}" != none ] || return 0
-  [ -z "$calm" ] || keep kept_of_calm "$(jq -n "$rate / $calm")"
+}
+
+# What the round's rates come to beside each other. In peace and under a flood of a quarter of all frames a packet of it costs
+# what established ones have less of the core.
+flood_compare() {
+  local rate=${flood_rates["${v[hostile]} ${v[syn_proxy]}"]:-} calm=${flood_rates['none off']:-} without=${flood_rates['syn-flood off']:-}
+  [ -n "$rate" ] && [ "${v[hostile]}" != none ] || return 0
+  say "$(variant_text)"
+  if [ -n "$calm" ]; then
+    keep kept_of_calm "$(jq -n "$rate / $calm")"
+    [ -z "${v[share]:-}" ] || keep flood_cost "$(jq -n "($calm / $rate - 1) * (1 - ${v[share]}) / ${v[share]}")"
+  fi
   if [ "${v[hostile]}" = syn-flood ] && [ "${v[syn_proxy]}" != off ] && [ -n "$without" ]; then
     keep kept_share "$(jq -n "$rate / $without")"
   fi
-  [ -z "$calm_cost" ] || keep flood_cost "$(figure "${hostile_filter/COST/$calm_cost}" | jq "if . == null then null else . / $calm_cost end")"
 }
 
-# Of the core as far as the appliance had it: a NIC would take nothing of it to make the frames.
+# A second of the core as far as the appliance had it: a NIC would take nothing of it to make the frames. Of each tenth of a
+# second, then the median, so that what else had the core for a while does not count.
 # shellcheck disable=SC2016
 own_established_filter='def established: [.lan, .wan | .established] | add;
-  (($b.back | established) - ($a.back | established)) / ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) / $b.tsc_hz)'
+  [$lines | map(select(.seconds >= $a.seconds and .seconds <= $b.seconds)) | . as $l | range(1; length) | [$l[. - 1], $l[.]]
+    | ((.[1].back | established) - (.[0].back | established)) as $came
+    | ((.[1].tsc - .[0].tsc) * .[1].queues - (.[1].cycles - .[0].cycles)) as $cycles
+    | $came * .[1].tsc_hz / $cycles] | sort | if length > 0 then .[length / 2 | floor] else null end'
 # shellcheck disable=SC2016
 flooded_filter='def hostile: [.lan, .wan | .hostile] | add;
   (($b.given | hostile) - ($a.given | hostile)) / $s / 1e6 | if . > 0 then . else null end'

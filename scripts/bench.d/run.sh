@@ -96,11 +96,11 @@ run() {
 loading_or_gone() { loading || gone "$device"; }
 
 # figure FILTER [FROM [TO]]: what the filter makes of $a, the figures at FROM, and $b, those at TO seconds of load; $s are
-# the seconds between, $n the frames that came out meanwhile.
+# the seconds between, $n the frames that came out meanwhile; $lines are all figures of the load.
 figure() {
   jq -s --argjson from "${2:-$warm}" --argjson to "${3:-1e9}" "
     def frames: [.lan, .wan | .established, .new, .hostile] | add;
-    map(select(.phase == \"load\")) | .[0].seconds as \$begin
+    map(select(.phase == \"load\")) | . as \$lines | .[0].seconds as \$begin
     | (map(select(.seconds >= \$begin + \$from)) | first) as \$a
     | (map(select(.seconds <= \$begin + \$to + 0.01)) | last) as \$b
     | ((\$b.tsc - \$a.tsc) / \$b.tsc_hz) as \$s

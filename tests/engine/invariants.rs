@@ -115,7 +115,7 @@ impl Books {
                 Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
             }
         }
-        for frame in self.out.frames.drain(..) {
+        for frame in self.out.frames.take() {
             *self.given.entry(frame.reason).or_default() += 1;
             let facts = packet::parse(frame.bytes(), frame.bytes().len());
             assert_eq!(facts.fault, None, "the appliance's own frames are sound: {:02x?}", frame.bytes());

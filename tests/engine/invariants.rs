@@ -56,7 +56,7 @@ impl Books {
         let (verdict, frames) = match facts.fragment {
             None => (self.engine.inspect(self.now, port, &facts, frame, &mut self.out), 1),
             Some(_) => {
-                let carried = Carried { sum: packet::sum_piece(&facts, [frame]), fits: true };
+                let carried = Carried { sum: || packet::sum_piece(&facts, [frame]), fits: true };
                 let collected = self.engine.collect(self.now, port, &facts, frame, carried, &mut self.out);
                 self.read();
                 match collected {

@@ -545,7 +545,12 @@ impl Table {
 
     /// Frees the slot of a live session whose timer is in no list.
     pub fn remove(&mut self, slot: u32) {
-        self.forget(slot);
+        self.remove_hashed(slot, self.hash_packed(&self.packed(slot)));
+    }
+
+    /// The same of a session whose key hashes to that.
+    pub(crate) fn remove_hashed(&mut self, slot: u32, hashed: Hashed) {
+        self.forget(slot, hashed);
         if let Some(class) = self.hot[slot as usize].class() {
             self.leave(class, slot);
         }
@@ -556,8 +561,7 @@ impl Table {
     }
 
     /// Takes a slot out of the index.
-    fn forget(&mut self, slot: u32) {
-        let hashed = self.hash(&self.key(slot));
+    fn forget(&mut self, slot: u32, hashed: Hashed) {
         let first = &mut self.buckets[hashed.first as usize];
         if let Some(way) = first.ways(hashed.tag).find(|way| first.slots[*way] == slot) {
             first.tags[way] = 0;
@@ -657,9 +661,14 @@ impl Table {
 
     /// The key of the session in `slot`.
     pub(crate) fn key(&self, slot: u32) -> FlowKey {
+        self.packed(slot).unpacked()
+    }
+
+    /// The same in words.
+    pub(crate) fn packed(&self, slot: u32) -> PackedKey {
         let Hot { lan, wan, ports, tag, flags, .. } = self.hot[slot as usize];
         let wide = if flags & Hot::V6 == 0 { [0; 2] } else { self.wide[slot as usize] };
-        PackedKey { lan, wan, ports, tag, is_v6: flags & Hot::V6 != 0, wide }.unpacked()
+        PackedKey { lan, wan, ports, tag, is_v6: flags & Hot::V6 != 0, wide }
     }
 }
 

@@ -56,7 +56,7 @@ impl Books {
         let (verdict, frames) = match facts.fragment {
             None => (self.engine.inspect(self.now, port, &facts, frame, &mut self.out), 1),
             Some(_) => {
-                let carried = Carried { sum: packet::sum_piece(&facts, [frame]), fits: true };
+                let carried = Carried { sum: || packet::sum_piece(&facts, [frame]), fits: true };
                 let collected = self.engine.collect(self.now, port, &facts, frame, carried, &mut self.out);
                 self.read();
                 match collected {
@@ -115,7 +115,7 @@ impl Books {
                 Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
             }
         }
-        for frame in self.out.frames.drain(..) {
+        for frame in self.out.frames.take() {
             *self.given.entry(frame.reason).or_default() += 1;
             let facts = packet::parse(frame.bytes(), frame.bytes().len());
             assert_eq!(facts.fault, None, "the appliance's own frames are sound: {:02x?}", frame.bytes());

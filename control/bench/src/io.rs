@@ -112,6 +112,8 @@ pub(crate) struct MadeIo {
     buffers: Box<[[u8; BUFFER]; BURST_MAX]>,
     lens: [u16; BURST_MAX],
     len: usize,
+    /// By bits the places in which the engine's own frames stand.
+    own: u64,
     /// Places that wait to leave, by port.
     leaving: [arrayvec::ArrayVec<u8, BURST_MAX>; 2],
     /// Frames that were taken out and wait to leave, by port.
@@ -132,6 +134,7 @@ impl MadeIo {
             buffers: Box::new([[0; BUFFER]; BURST_MAX]),
             lens: [0; BURST_MAX],
             len: 0,
+            own: 0,
             leaving: Default::default(),
             departing: Default::default(),
         }
@@ -220,12 +223,22 @@ impl PacketIo for MadeIo {
         }
     }
 
+    fn replace(&mut self, place: usize, frame: &[u8]) -> bool {
+        let Some(room) = self.buffers.get_mut(place).and_then(|buffer| buffer.get_mut(..frame.len())) else {
+            return false;
+        };
+        room.copy_from_slice(frame);
+        self.own |= 1 << place;
+        true
+    }
+
     #[inline]
     fn forward(&mut self, places: u64, port: Port) {
         if self.probe.has_glanced.replace(false) {
             self.probe.ends(Stage::Inspect);
         }
-        let mut left = places;
+        // The engine's own frames are none of the generator's.
+        let mut left = places & !self.own;
         while left != 0 {
             if let Ok(place) = u8::try_from(left.trailing_zeros()) {
                 // There are as many places as in a batch.
@@ -254,6 +267,7 @@ impl PacketIo for MadeIo {
 
     fn release(&mut self) {
         self.len = 0;
+        self.own = 0;
         if self.probe.is_profiling.get() {
             self.probe.has_glanced.set(false);
             self.probe.ends(Stage::Leave);

@@ -580,6 +580,21 @@ struct rte_mbuf *shim_mbuf_of_bytes(struct rte_mempool *pool, const void *data, 
 	return head;
 }
 
+/* Another frame in the buffer of this one; 0, or -1 with nothing changed where the buffer has no room or is not the packet's
+ * alone. */
+int shim_mbuf_replace(struct rte_mbuf *mbuf, const void *data, uint16_t length)
+{
+	if (mbuf->nb_segs != 1 || rte_mbuf_refcnt_read(mbuf) != 1 || length > mbuf->buf_len - mbuf->data_off)
+		return -1;
+	memcpy(rte_pktmbuf_mtod(mbuf, void *), data, length);
+	mbuf->data_len = length;
+	mbuf->pkt_len = length;
+	mbuf->packet_type = 0;
+	/* What a device said of the frame that came; where its bytes lie stays. */
+	mbuf->ol_flags &= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+	return 0;
+}
+
 int shim_mbuf_linearize(struct rte_mbuf *mbuf)
 {
 	return rte_pktmbuf_linearize(mbuf);

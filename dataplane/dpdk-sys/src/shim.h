@@ -133,6 +133,7 @@ uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, u
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t size);
 void shim_mbuf_free(struct rte_mbuf *mbuf);
 struct rte_mbuf *shim_mbuf_of_bytes(struct rte_mempool *pool, const void *data, uint32_t length);
+int shim_mbuf_replace(struct rte_mbuf *mbuf, const void *data, uint16_t length); /* 0: done */
 int shim_mbuf_linearize(struct rte_mbuf *mbuf);
 uint16_t shim_burst_linearize(struct rte_mbuf **mbufs, uint16_t size);
 int shim_mbuf_check(const struct rte_mbuf *mbuf); /* 0: sound */

@@ -186,6 +186,15 @@ impl<'a> PacketMut<'a> {
         unsafe { sys::shim_mbuf_linearize(self.mbuf) == 0 }
     }
 
+    /// Makes `bytes` the packet, in the same buffer; nothing of what the device said of the old one stays. False, with nothing
+    /// changed, when it has more segments than one, or the buffer has no room.
+    #[must_use]
+    pub fn replace(&mut self, bytes: &[u8]) -> bool {
+        let Ok(length) = u16::try_from(bytes.len()) else { return false };
+        // SAFETY: FFI; a live packet that is ours alone, and `bytes`, another allocation, holds `length` bytes.
+        unsafe { sys::shim_mbuf_replace(self.mbuf, bytes.as_ptr().cast(), length) == 0 }
+    }
+
     /// Overwrites the packet's bytes from the start with `bytes`, across segments; its length stays. Returns how many
     /// were written: fewer than given when the packet is shorter.
     pub fn overwrite(&mut self, bytes: &[u8]) -> usize {

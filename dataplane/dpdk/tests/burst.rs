@@ -211,6 +211,23 @@ fn an_empty_pool_gives_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn another_packet_takes_the_buffer_of_one_that_has_room() {
+    let (_eal, pool) = fixture();
+    let mut packet = pool.packet(&frame(1, 60)).unwrap();
+    for length in [78, 54, 1300] {
+        let other = frame(2, length);
+        assert!(packet.packet_mut().replace(&other));
+        assert_eq!(bytes(packet.packet()), other);
+        assert!(packet.packet().is_sound());
+    }
+    assert!(!packet.packet_mut().replace(&vec![0; 2049]), "a buffer holds 2048 bytes");
+    assert_eq!(packet.packet().total_len(), 1300, "it is what it was");
+    let mut long = pool.packet(&frame(3, 9000)).unwrap();
+    assert!(!long.packet_mut().replace(&frame(4, 60)), "it has further segments");
+    assert_eq!(long.packet().total_len(), 9000);
+}
+
+#[test]
 fn a_long_packet_lies_in_segments() {
     let (eal, pool) = fixture();
     let frame = frame(3, 9000);

@@ -38,5 +38,5 @@ pub use one_sided::{Evidence, OneSidedPrefix};
 pub use pipeline::{Config, Engine, Glance, Running};
 pub use protect::hijack::HijackSign;
 pub use protect::syn_proxy::SynProxy;
-pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, PacketRecord, Rewrite, Verdict};
+pub use record::{Ended, Event, OWN_FRAME_MAX, Outbox, OwnFrame, OwnFrames, PacketRecord, Rewrite, Verdict};
 pub use shared::Shared;

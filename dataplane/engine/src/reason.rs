@@ -102,7 +102,7 @@ reasons! {
     FragmentDuplicate, Drop, "fragment-duplicate", "A fragment that is held already; its datagram lives (RFC 8200 section 4.5).";
     FragmentEndConflict, Drop, "fragment-end-conflict", "A datagram with two different ends or with data behind its end, and all of it until `timeouts.fragments` is over.";
     FragmentIncomplete, Drop, "fragment-incomplete", "A datagram that did not become whole within `timeouts.fragments`, or before everything ended: fragments are lost on the way here, or take another way.";
-    FragmentEvicted, Drop, "fragment-evicted", "A datagram that was not whole and made room for a newer one, of the same source or because its source held most: a flood, or more loss than the appliance can wait for.";
+    FragmentEvicted, Drop, "fragment-evicted", "A datagram that was not whole and made room for a newer one, of the same source or because its source held most; or a fragment for which none made room, because too many had in the same millisecond. A flood, or more loss than the appliance can wait for.";
     FragmentTooMany, Drop, "fragment-too-many", "A datagram of more than 128 fragments, and all of it: the sender uses an MTU below 576.";
     NeighbourFragmented, Drop, "neighbour-fragmented", "A neighbour or router discovery message with a fragment header (RFC 6980).";
     Land, Drop, "land", "Source and destination are the same address.";

@@ -47,23 +47,80 @@ pub struct OwnFrame {
     pub port: Port,
     /// Why it is sent.
     pub reason: Reason,
-    pub(crate) len: usize,
-    pub(crate) bytes: [u8; OWN_FRAME_MAX],
+    len: usize,
+    bytes: [u8; OWN_FRAME_MAX],
 }
 
 impl OwnFrame {
+    const EMPTY: Self =
+        Self { port: Port::Lan, reason: Reason::SendReset, len: 0, bytes: [0; OWN_FRAME_MAX] };
+
     /// The frame, from its destination address on.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
+
+    /// Those that are written already, to write over.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+
+    /// Becomes one without a byte.
+    pub(crate) fn begin(&mut self, port: Port, reason: Reason) {
+        (self.port, self.reason, self.len) = (port, reason, 0);
+    }
+
+    /// Writes on; `None` if it would be too long.
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        self.bytes.get_mut(self.len..self.len + bytes.len())?.copy_from_slice(bytes);
+        self.len += bytes.len();
+        Some(())
+    }
 }
 
-impl OwnFrame {
-    /// A copy of a frame; `None` if it is too long.
-    pub(crate) fn of(port: Port, reason: Reason, frame: &[u8]) -> Option<Self> {
-        let mut bytes = [0; OWN_FRAME_MAX];
-        bytes.get_mut(..frame.len())?.copy_from_slice(frame);
-        Some(Self { port, reason, len: frame.len(), bytes })
+/// Frames that the appliance itself sends, in places that are used again: a frame is written where it is read from.
+#[derive(Debug)]
+pub struct OwnFrames {
+    places: Vec<OwnFrame>,
+    len: usize,
+    frames_max: usize,
+}
+
+impl OwnFrames {
+    fn new(frames_max: usize) -> Self {
+        Self { places: Vec::with_capacity(frames_max), len: 0, frames_max }
+    }
+
+    /// Forgets all.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Takes all out, as copies.
+    pub fn take(&mut self) -> Vec<OwnFrame> {
+        let all = self.to_vec();
+        self.clear();
+        all
+    }
+
+    /// The place of one more; `None` if there is no room.
+    fn next(&mut self) -> Option<&mut OwnFrame> {
+        if self.len == self.places.len() && self.len < self.frames_max {
+            self.places.push(OwnFrame::EMPTY);
+        }
+        self.places.get_mut(self.len)
+    }
+}
+
+impl core::ops::Deref for OwnFrames {
+    type Target = [OwnFrame];
+
+    #[inline]
+    fn deref(&self) -> &[OwnFrame] {
+        &self.places[..self.len]
     }
 }
 
@@ -205,7 +262,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Outbox {
     /// Frames to send.
-    pub frames: Vec<OwnFrame>,
+    pub frames: OwnFrames,
     /// Events to report.
     pub events: Vec<Event>,
     /// Datagrams whose frames are dropped. To be emptied after each call, before the next one names a datagram.
@@ -218,7 +275,6 @@ pub struct Outbox {
     pub events_lost: u64,
     /// Drops that no event tells of, because too many come at once; each is counted under its reason.
     pub drops_untold: u64,
-    frames_max: usize,
     events_max: usize,
 }
 
@@ -226,14 +282,13 @@ impl Outbox {
     /// An outbox with room for so many frames and events.
     pub fn new(frames_max: usize, events_max: usize) -> Self {
         Self {
-            frames: Vec::with_capacity(frames_max),
+            frames: OwnFrames::new(frames_max),
             events: Vec::with_capacity(events_max),
             released: Vec::with_capacity(DATAGRAMS_MAX),
             rewrite: None,
             frames_lost: 0,
             events_lost: 0,
             drops_untold: 0,
-            frames_max,
             events_max,
         }
     }
@@ -254,14 +309,16 @@ impl Outbox {
         self.released.push(released);
     }
 
-    /// Leaves a frame; whether there was room.
-    pub(crate) fn frame(&mut self, frame: OwnFrame) -> bool {
-        let has_room = self.frames.len() < self.frames_max;
-        if has_room {
-            self.frames.push(frame);
-        } else {
+    /// Has `write` write one more frame where it is sent from; it comes back if there is room for it, and it was written to its
+    /// end.
+    #[inline]
+    pub(crate) fn frame(&mut self, write: impl FnOnce(&mut OwnFrame) -> Option<()>) -> Option<&OwnFrame> {
+        let Some(place) = self.frames.next() else {
             self.frames_lost += 1;
-        }
-        has_room
+            return None;
+        };
+        write(place)?;
+        self.frames.len += 1;
+        self.frames.last()
     }
 }

@@ -5,7 +5,7 @@ use crate::flow::{Ends, FlowKey};
 use crate::packet::{Addresses, Facts, Tcp, ethertype, icmp, icmpv6, protocol, tcp_flags};
 use crate::port::Port;
 use crate::reason::Reason;
-use crate::record::{OWN_FRAME_MAX, OwnFrame};
+use crate::record::OwnFrame;
 
 const HOP_LIMIT: u8 = 64;
 /// RFC 1812 section 4.3.2.3: as much of the datagram as fits 576 bytes.
@@ -16,17 +16,13 @@ const ICMPV6_QUOTE_MAX: usize = 1280 - 40 - 8;
 const ICMP_PROHIBITED: u8 = 13;
 const ICMPV6_PROHIBITED: u8 = 1;
 
-/// The answer to a packet that arrived on `port`; `None` where no answer may be given: to a reset, an ICMP error, a
-/// later fragment, a multicast or a broadcast (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)).
-pub(crate) fn reject(port: Port, facts: &Facts, head: &[u8]) -> Option<OwnFrame> {
-    if !may_answer(facts) {
-        return None;
-    }
+/// Writes the answer to a packet that arrived on `port`, and that may be answered.
+pub(crate) fn reject(frame: &mut OwnFrame, port: Port, facts: &Facts, head: &[u8]) -> Option<()> {
     let is_segment = facts.protocol == protocol::TCP && facts.fragment.is_none();
     let reason = if is_segment { Reason::SendReset } else { Reason::SendUnreachable };
-    let mut frame = Writer::new(port, reason);
+    let mut frame = Writer::begin(frame, port, reason);
     frame.ethernet(head.get(..usize::from(facts.network_at))?)?;
-    let network_at = frame.len;
+    let network_at = frame.len();
     if is_segment {
         frame.ip(&facts.addresses, protocol::TCP, 20)?;
         frame.reset(facts)?;
@@ -39,45 +35,38 @@ pub(crate) fn reject(port: Port, facts: &Facts, head: &[u8]) -> Option<OwnFrame>
         let packet = packet.get(..usize::from(stated) + less).unwrap_or(packet);
         frame.prohibited(&facts.addresses, packet)?;
     }
-    frame.finish(network_at)
+    frame.finish(network_at);
+    Some(())
 }
 
-/// A TCP segment without data that answers one which arrived on `port`; `None` where no answer may be given.
+/// Writes a TCP segment without data that answers one which arrived on `port`, and that may be answered.
 pub(crate) fn answer(
-    port: Port,
-    facts: &Facts,
-    head: &[u8],
+    frame: &mut OwnFrame,
+    (port, facts, head): (Port, &Facts, &[u8]),
     tcp: &Tcp,
     options: &[u8],
     reason: Reason,
-) -> Option<OwnFrame> {
-    if !may_answer(facts) {
-        return None;
-    }
-    let mut frame = Writer::new(port, reason);
+) -> Option<()> {
+    let mut frame = Writer::begin(frame, port, reason);
     frame.ethernet(head.get(..usize::from(facts.network_at))?)?;
-    let network_at = frame.len;
+    let network_at = frame.len();
     frame.ip(&facts.addresses, protocol::TCP, tcp_len(options)?)?;
     frame.tcp(&facts.addresses, (facts.destination_port, facts.source_port), tcp, options)?;
-    frame.finish(network_at)
+    frame.finish(network_at);
+    Some(())
 }
 
-/// A TCP segment without data and options to the end of a session behind port `to`. `link` is the link header, without
-/// EtherType, of the session's frames from LAN to WAN.
-pub(crate) fn segment(to: Port, link: &[u8], key: &FlowKey, tcp: &Tcp, reason: Reason) -> Option<OwnFrame> {
-    segment_with(to, link, key, tcp, &[], reason)
-}
-
-/// The same with `options`, a whole number of 32-bit words.
-pub(crate) fn segment_with(
+/// Writes a TCP segment without data, with `options` (a whole number of 32-bit words), to the end of a session behind port
+/// `to`. `link` is the link header, without EtherType, of the session's frames from LAN to WAN.
+pub(crate) fn segment(
+    frame: &mut OwnFrame,
     to: Port,
-    link: &[u8],
-    key: &FlowKey,
+    (link, key): (&[u8], &FlowKey),
     tcp: &Tcp,
     options: &[u8],
     reason: Reason,
-) -> Option<OwnFrame> {
-    let mut frame = Writer::new(to, reason);
+) -> Option<()> {
+    let mut frame = Writer::begin(frame, to, reason);
     match to {
         Port::Wan => frame.put(link)?,
         Port::Lan => frame.ethernet(link)?,
@@ -95,13 +84,16 @@ pub(crate) fn segment_with(
         Ends::V6 { lan, wan } => (Addresses::V6 { source: wan, destination: lan }, ethertype::IPV6),
     };
     frame.put(&kind.to_be_bytes())?;
-    let network_at = frame.len;
+    let network_at = frame.len();
     frame.ip(&addresses, protocol::TCP, tcp_len(options)?)?;
     frame.tcp(&addresses, (from_receiver.destination_port, from_receiver.source_port), tcp, options)?;
-    frame.finish(network_at)
+    frame.finish(network_at);
+    Some(())
 }
 
-fn may_answer(facts: &Facts) -> bool {
+/// Whether a packet may be answered: a reset, an ICMP error, a later fragment, a multicast or a broadcast may not (RFC 1122
+/// section 3.2.2, RFC 4443 section 2.4 (e)).
+pub(crate) fn may_answer(facts: &Facts) -> bool {
     let is_later_fragment = facts.fragment.is_some_and(|fragment| fragment.offset > 0);
     let is_reset = facts.protocol == protocol::TCP && facts.tcp.flags & tcp_flags::RST != 0;
     let is_icmp_error = match facts.addresses {
@@ -128,22 +120,20 @@ fn may_answer(facts: &Facts) -> bool {
 }
 
 /// Writes a frame front to back.
-struct Writer {
-    port: Port,
-    reason: Reason,
-    len: usize,
-    bytes: [u8; OWN_FRAME_MAX],
-}
+struct Writer<'f>(&'f mut OwnFrame);
 
-impl Writer {
-    fn new(port: Port, reason: Reason) -> Self {
-        Self { port, reason, len: 0, bytes: [0; OWN_FRAME_MAX] }
+impl<'f> Writer<'f> {
+    fn begin(frame: &'f mut OwnFrame, port: Port, reason: Reason) -> Self {
+        frame.begin(port, reason);
+        Self(frame)
+    }
+
+    fn len(&self) -> usize {
+        self.0.bytes().len()
     }
 
     fn put(&mut self, bytes: &[u8]) -> Option<()> {
-        self.bytes.get_mut(self.len..self.len + bytes.len())?.copy_from_slice(bytes);
-        self.len += bytes.len();
-        Some(())
+        self.0.put(bytes)
     }
 
     /// The link header of the packet, tags included, with the MAC addresses exchanged.
@@ -187,7 +177,7 @@ impl Writer {
     /// A TCP header.
     fn tcp(&mut self, addresses: &Addresses, ports: (u16, u16), tcp: &Tcp, options: &[u8]) -> Option<()> {
         let len = tcp_len(options)?;
-        let at = self.len;
+        let at = self.len();
         self.put(&ports.0.to_be_bytes())?;
         self.put(&ports.1.to_be_bytes())?;
         self.put(&tcp.sequence.to_be_bytes())?;
@@ -206,7 +196,7 @@ impl Writer {
         let len = u16::try_from(8 + quote.len()).ok()?;
         let protocol = if is_v4 { protocol::ICMP } else { protocol::ICMPV6 };
         self.ip(addresses, protocol, len)?;
-        let at = self.len;
+        let at = self.len();
         let (kind, code) = if is_v4 {
             (icmp::UNREACHABLE, ICMP_PROHIBITED)
         } else {
@@ -220,17 +210,20 @@ impl Writer {
 
     /// Writes the checksum over everything from `from` on to `at`.
     fn checksum(&mut self, from: usize, at: usize, start: u64) -> Option<()> {
-        let sum = !finish(start + sum(&self.bytes[from..self.len]));
-        self.bytes.get_mut(at..at + 2)?.copy_from_slice(&sum.to_be_bytes());
+        let bytes = self.0.bytes_mut();
+        let sum = !finish(start + sum(bytes.get(from..)?));
+        bytes.get_mut(at..at + 2)?.copy_from_slice(&sum.to_be_bytes());
         Some(())
     }
 
-    fn finish(mut self, network_at: usize) -> Option<OwnFrame> {
-        if self.bytes[network_at] >> 4 == 4 {
-            let sum = !finish(sum(&self.bytes[network_at..network_at + 20]));
-            self.bytes[network_at + 10..network_at + 12].copy_from_slice(&sum.to_be_bytes());
+    /// The checksum of the IPv4 header, if it is one.
+    fn finish(self, network_at: usize) {
+        if let Some(header) = self.0.bytes_mut().get_mut(network_at..network_at + 20)
+            && header[0] >> 4 == 4
+        {
+            let sum = !finish(sum(header));
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
         }
-        Some(OwnFrame { port: self.port, reason: self.reason, len: self.len, bytes: self.bytes })
     }
 }
 

@@ -57,7 +57,7 @@ impl Engine {
             }
             left -= slots.len();
             for slot in &slots {
-                self.table.prefetch_bucket(self.table.hash(&self.table.key(*slot)));
+                self.table.prefetch_bucket(self.table.hash_packed(&self.table.packed(*slot)));
             }
             due.extend(slots.iter().map(|slot| self.table.id(*slot)));
             for id in due.drain(..) {
@@ -166,21 +166,22 @@ impl Engine {
         if mark.is_counted() {
             self.uncount_half_open(now, slot);
         }
-        self.remember(now, slot, reason);
-        if self.table.key(slot).has_one_way_number() {
+        let packed = self.table.packed(slot);
+        let hashed = self.table.hash_packed(&packed);
+        let plot = Plot { hash: hashed.hash, entry: steer::entry_of_packed(&packed) };
+        self.remember(now, slot, reason, plot);
+        if packed.unpacked().has_one_way_number() {
             self.pairs.end(&self.table, slot);
         }
         self.notice_session(now, slot, reason);
         let hot = self.table.hot(slot);
         self.counters.sessions(ProtocolClass::of(hot.protocol()), hot.state).sub(1);
         self.counters.reason(reason).add(1);
-        self.table.remove(slot);
+        self.table.remove_hashed(slot, hashed);
     }
 
     /// Leaves a record of a session that is cut, for a packet that comes too late; one whose ends closed it needs none.
-    fn remember(&mut self, now: Instant, slot: u32, reason: Reason) {
-        let key = self.table.key(slot);
-        let plot = Plot { hash: self.table.hash(&key).hash, entry: steer::entry_of(&key) };
+    fn remember(&mut self, now: Instant, slot: u32, reason: Reason, plot: Plot) {
         let is_cut = matches!(
             reason,
             Reason::EndIdle

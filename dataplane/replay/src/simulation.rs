@@ -410,7 +410,8 @@ impl Simulation {
                 Event::SessionStart { .. } | Event::Drop { .. } | Event::Suspect { .. } => {}
             }
         }
-        happened.extend(self.outbox.frames.drain(..).map(|frame| Happening::Sent(Box::new(frame))));
+        happened.extend(self.outbox.frames.iter().map(|frame| Happening::Sent(Box::new(frame.clone()))));
+        self.outbox.frames.clear();
         happened
     }
 

@@ -113,7 +113,7 @@ fn play_through_engine(shard: &mut Shard, seconds: u64, mode: SynProxyMode) -> [
             came_out.push((from.other(), frame));
         }
         engine.expire(time, 16, &mut out);
-        came_out.extend(out.frames.drain(..).map(|frame| (side(frame.port), frame.bytes().to_vec())));
+        came_out.extend(out.frames.take().iter().map(|frame| (side(frame.port), frame.bytes().to_vec())));
         out.events.clear();
     });
     seen

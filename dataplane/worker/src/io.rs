@@ -60,6 +60,10 @@ pub trait PacketIo {
     /// The first bytes of the frame at `place`, to write: those that [`PacketIo::view`] shows.
     fn head_mut(&mut self, place: usize) -> &mut [u8];
 
+    /// Makes the frame at `place` another one, in the same buffer; `false` if there is none any more, or `frame` does not fit
+    /// into it: nothing has happened then.
+    fn replace(&mut self, place: usize, frame: &[u8]) -> bool;
+
     /// Queues frames of the batch to leave by `port`, in order: those whose places' bits are set, the lowest for place 0.
     fn forward(&mut self, places: u64, port: Port);
 

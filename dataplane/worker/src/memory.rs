@@ -23,6 +23,10 @@ pub struct MemoryIo {
     pub send_max: usize,
     /// The longest frame that can be sent.
     pub frame_max: usize,
+    /// The longest frame that a buffer holds.
+    pub buffer_max: usize,
+    /// Frames that were made, not received.
+    pub injected: usize,
     /// What the device says of every checksum.
     pub checksum: DeviceChecksum,
     batch: ArrayVec<Option<Vec<u8>>, BURST_MAX>,
@@ -37,6 +41,8 @@ impl Default for MemoryIo {
             sent: Default::default(),
             send_max: usize::MAX,
             frame_max: 1518,
+            buffer_max: 2048,
+            injected: 0,
             checksum: DeviceChecksum::NotChecked,
             batch: ArrayVec::new(),
             leaving: Default::default(),
@@ -79,6 +85,11 @@ impl PacketIo for MemoryIo {
         self.batch[place].as_mut().map_or(&mut [], |frame| &mut frame[..])
     }
 
+    fn replace(&mut self, place: usize, frame: &[u8]) -> bool {
+        let old = self.batch[place].as_mut().filter(|_| frame.len() <= self.buffer_max);
+        old.map(|old| *old = frame.to_vec()).is_some()
+    }
+
     fn forward(&mut self, places: u64, port: Port) {
         for (place, frame) in self.batch.iter_mut().enumerate() {
             if places >> place & 1 == 1 {
@@ -108,6 +119,7 @@ impl PacketIo for MemoryIo {
     }
 
     fn inject(&mut self, port: Port, frame: &[u8]) -> bool {
+        self.injected += 1;
         self.leaving[port.index()].push(frame.to_vec());
         true
     }

@@ -253,7 +253,7 @@ impl<Io: PacketIo> Worker<Io> {
             let glance = &self.glances[place];
             let is_forward = if !glance.is_plain() {
                 let is_forward = self.judge(now, place, port, from_device);
-                self.rewrite(place);
+                self.follow_outbox(place, is_forward);
                 is_forward
             } else if from_device && workers > 1 && glance.owner(workers) != self.config.worker {
                 self.hand_over(place, port, glance.owner(workers));
@@ -265,7 +265,7 @@ impl<Io: PacketIo> Worker<Io> {
                 self.judged += 1;
                 let head = self.io.view(place).head;
                 let verdict = self.engine.inspect_plain(now, port, glance, head, &mut self.outbox);
-                self.rewrite(place);
+                self.follow_outbox(place, verdict.is_forward());
                 verdict.is_forward()
             };
             let is_short = self.lengths[place] <= frame_max[port.other().index()];
@@ -284,12 +284,28 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// Changes the frame at hand as the engine says, which it says of a frame that leaves.
-    #[inline]
-    fn rewrite(&mut self, place: usize) {
+    /// What the engine left to be done about the frame at hand: mostly nothing.
+    #[inline(always)]
+    fn follow_outbox(&mut self, place: usize, is_forward: bool) {
+        if self.outbox.rewrite.is_some() || !self.outbox.frames.is_empty() {
+            self.rewrite_or_answer(place, is_forward);
+        }
+    }
+
+    /// Changes the frame at hand as the engine says, which it says of a frame that leaves. One that does not leaves its buffer to
+    /// a frame of the appliance's own, if just one waits: an answer turns around where it stands.
+    #[inline(never)]
+    fn rewrite_or_answer(&mut self, place: usize, is_forward: bool) {
         if let Some(rewrite) = &self.outbox.rewrite {
             rewrite.apply(self.io.head_mut(place));
             self.outbox.rewrite = None;
+        }
+        if !is_forward
+            && let [frame] = &self.outbox.frames[..]
+            && self.io.replace(place, frame.bytes())
+        {
+            self.leaving[frame.port.index()] |= 1 << place;
+            self.outbox.frames.clear();
         }
     }
 
@@ -360,11 +376,12 @@ impl<Io: PacketIo> Worker<Io> {
     fn empty_outbox(&mut self) {
         self.drop_released();
         let counters = &self.shared.counters;
-        for frame in self.outbox.frames.drain(..) {
+        for frame in self.outbox.frames.iter() {
             if !self.io.inject(frame.port, frame.bytes()) {
                 counters.own_frames_lost.add(1);
             }
         }
+        self.outbox.frames.clear();
         for event in self.outbox.events.drain(..) {
             if self.shared.events.push(event).is_err() {
                 counters.events_lost.add(1);

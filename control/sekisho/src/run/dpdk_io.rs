@@ -224,6 +224,10 @@ impl PacketIo for DpdkIo {
         self.batch.data_mut(place)
     }
 
+    fn replace(&mut self, place: usize, frame: &[u8]) -> bool {
+        self.batch.get_mut(place).is_some_and(|mut packet| packet.replace(frame))
+    }
+
     fn forward(&mut self, places: u64, port: Port) {
         if self.leaving[port.index()].burst.room() < self.batch.len() {
             self.flush(port);

@@ -111,7 +111,7 @@ impl World {
         let number = self.sent.len() - 1;
         // In whatever segments.
         let (first, second) = frame.split_at(frame.len().min(100));
-        let carried = Carried { sum: packet::sum_piece(facts, [first, second]), fits: true };
+        let carried = Carried { sum: || packet::sum_piece(facts, [first, second]), fits: true };
         let collected = self.engine.collect(self.now, port, facts, frame, carried, &mut self.out);
         self.let_go();
         match collected {

@@ -169,7 +169,7 @@ fn settle(out: &mut Outbox) -> i64 {
             Event::Drop { .. } | Event::Suspect { .. } | Event::Block { .. } => {}
         }
     }
-    for frame in out.frames.drain(..) {
+    for frame in out.frames.take() {
         let facts = packet::parse(frame.bytes(), frame.bytes().len());
         assert_eq!(facts.fault, None, "the appliance's own frames are sound");
     }

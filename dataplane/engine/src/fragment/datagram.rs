@@ -3,8 +3,8 @@
 use arrayvec::ArrayVec;
 
 use super::whole::Place;
-use super::{Carried, FRAGMENTS_MAX, HEAD_MAX, Whole};
-use crate::flow::{Ends, FlowKey};
+use super::{FRAGMENTS_MAX, HEAD_MAX, Summed, Whole};
+use crate::flow::{Ends, FlowKey, HashSecret};
 use crate::packet::{self, Addresses, Facts, Fragment, PieceSum};
 use crate::port::Port;
 use crate::prefetch::prefetch;
@@ -47,6 +47,15 @@ impl Key {
         };
         let flow = FlowKey { addresses, lan_port: 0, wan_port: 0, protocol: 0, vlan: self.flow.vlan };
         Self { flow, port: self.port }
+    }
+
+    /// The hash of [`Self::source`].
+    pub(super) fn source_hash(&self, secret: &HashSecret) -> u64 {
+        let wide = match self.flow.addresses {
+            Ends::V4 { lan, .. } => u128::from(lan),
+            Ends::V6 { lan, .. } => lan >> 64 << 64,
+        };
+        secret.hash_words(wide, u64::from(self.flow.vlan.bits()) << 1 | self.port.index() as u64)
     }
 }
 
@@ -140,7 +149,7 @@ impl Datagram {
     }
 
     /// What the fragment is to it; nothing changes.
-    pub(super) fn fit(&self, fragment: &Fragment, carried: Carried) -> Fit {
+    pub(super) fn fit(&self, fragment: &Fragment, carried: Summed) -> Fit {
         let (from, until) = (fragment.offset, fragment.offset.saturating_add(fragment.len));
         let at = self.pieces.partition_point(|piece| piece.from < from);
         let (before, here) = (at.checked_sub(1).map(|at| &self.pieces[at]), self.pieces.get(at));
@@ -171,7 +180,7 @@ impl Datagram {
     }
 
     /// Adds a fragment that fits, and for which there is room.
-    pub(super) fn add(&mut self, facts: &Facts, fragment: &Fragment, head: &[u8], carried: Carried) {
+    pub(super) fn add(&mut self, facts: &Facts, fragment: &Fragment, head: &[u8], carried: Summed) {
         let (from, until) = (fragment.offset, fragment.offset.saturating_add(fragment.len));
         let at = self.pieces.partition_point(|piece| piece.from < from);
         let number = u8::try_from(self.pieces.len()).unwrap_or(u8::MAX);

@@ -4,7 +4,7 @@ use super::datagram::Key;
 use super::table::{Dropped, Sorted};
 use super::{Carried, Collected, DatagramId, Released, Whole};
 use crate::counters::Counters;
-use crate::packet::{Facts, Fragment};
+use crate::packet::{Facts, Fragment, PieceSum};
 use crate::pipeline::Engine;
 use crate::policy::{FragmentMode, SpoofingMode};
 use crate::port::Port;
@@ -25,13 +25,13 @@ impl Engine {
         port: Port,
         facts: &Facts,
         head: &[u8],
-        carried: Carried,
+        carried: Carried<impl FnOnce() -> Option<PieceSum>>,
         out: &mut Outbox,
     ) -> Collected {
         let Some(fragment) = facts.fragment else {
             return Collected::Judged(self.inspect(now, port, facts, head, out));
         };
-        let sorted = match self.refuse_fragment(now, port, facts, &fragment, carried, out) {
+        let sorted = match self.refuse_fragment(now, port, facts, &fragment, carried.fits, out) {
             Some(reason) => Sorted::Refused(reason),
             None => match Key::of(facts, &fragment, port) {
                 Some(key) => self.with_fragments(now, out, |fragments, dropped| {
@@ -58,11 +58,11 @@ impl Engine {
         port: Port,
         facts: &Facts,
         fragment: &Fragment,
-        carried: Carried,
+        fits: bool,
         out: &mut Outbox,
     ) -> Option<Reason> {
         let reassembles = self.running.policy.ruleset.inspection.fragments == FragmentMode::Reassemble;
-        let fault = facts.fault.or_else(|| (reassembles && !carried.fits).then_some(Reason::TooLong));
+        let fault = facts.fault.or_else(|| (reassembles && !fits).then_some(Reason::TooLong));
         let finding = spoofing::check(&self.running.policy, port, facts);
         let is_spoofed = finding.as_ref().is_some_and(|finding| finding.mode == SpoofingMode::Drop);
         if let Some(fault) = fault {

@@ -10,9 +10,11 @@
 //!   for byte as far as its sum tells, is dropped alone.
 //! - Everything is bounded: datagrams, frames, fragments of a datagram, and each source's share of them. The oldest
 //!   makes room: of the source that is over its share, or of the one that holds most among those behind the port that
-//!   holds most, so that whoever forges sources on one side does not starve the other.
+//!   holds most, so that whoever forges sources on one side does not starve the other. Only so many make room in a
+//!   millisecond ([`gate`]).
 
 mod datagram;
+mod gate;
 mod inspect;
 mod lists;
 mod shelf;
@@ -54,12 +56,15 @@ impl DatagramId {
 
 /// What only the keeper of a fragment's frame knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carried {
-    /// What [`crate::packet::sum_piece`] found of it.
-    pub sum: Option<PieceSum>,
+pub struct Carried<S> {
+    /// Finds what [`crate::packet::sum_piece`] finds of it, once it is known to be kept.
+    pub sum: S,
     /// Whether the port by which the frame would leave can send one so long.
     pub fits: bool,
 }
+
+/// The same when it is summed.
+type Summed = Carried<Option<PieceSum>>;
 
 /// What becomes of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 use super::datagram::Key;
 use super::lists::Lists;
 use super::{DATAGRAMS_MAX, DATAGRAMS_PER_SOURCE, FRAMES_PER_SOURCE};
-use crate::flow::HashSecret;
 use crate::port::Port;
 
 const BUCKETS: usize = 2 * DATAGRAMS_MAX;
@@ -17,7 +16,8 @@ const FRAME_RANKS: usize = FRAMES_PER_SOURCE / FRAMES_PER_RANK + 1;
 #[derive(Debug)]
 struct Source {
     key: Key,
-    bucket: usize,
+    /// Of its key.
+    hash: u64,
     datagrams: usize,
     frames: usize,
 }
@@ -48,22 +48,25 @@ impl Sources {
         }
     }
 
-    /// Where the source of that key is sought.
-    pub(super) fn bucket(secret: &HashSecret, key: &Key) -> usize {
-        super::bucket_of(secret.hash(&key.flow), BUCKETS)
+    /// The source of that key, with that hash, if it has a datagram.
+    pub(super) fn find(&self, hash: u64, key: &Key) -> Option<u16> {
+        self.by_hash.entries(bucket(hash)).find(|at| {
+            let source = &self.sources[usize::from(*at)];
+            source.hash == hash && source.key == *key
+        })
     }
 
-    /// The source of that key, whose bucket this is, if it has a datagram.
-    pub(super) fn find(&self, bucket: usize, key: &Key) -> Option<u16> {
-        self.by_hash.entries(bucket).find(|at| self.sources[usize::from(*at)].key == *key)
+    /// Of its key.
+    pub(super) fn hash(&self, at: u16) -> u64 {
+        self.sources[usize::from(at)].hash
     }
 
     /// A datagram begins of the source `known`, or else of `key`, which has none yet. `None` if there are as many sources as
     /// there can be.
-    pub(super) fn begin(&mut self, known: Option<u16>, bucket: usize, key: &Key) -> Option<u16> {
+    pub(super) fn begin(&mut self, known: Option<u16>, hash: u64, key: &Key) -> Option<u16> {
         let at = match known {
             Some(at) => at,
-            None => self.add(bucket, key)?,
+            None => self.add(hash, key)?,
         };
         self.change(at, |source| source.datagrams += 1);
         Some(at)
@@ -76,7 +79,7 @@ impl Sources {
         if source.datagrams == 0 {
             self.by_datagrams.remove(source.key.port, source.datagram_rank(), at);
             self.by_frames.remove(source.key.port, source.frame_rank(), at);
-            self.by_hash.remove(source.bucket, at);
+            self.by_hash.remove(bucket(source.hash), at);
             self.free.push(at);
         }
     }
@@ -107,14 +110,14 @@ impl Sources {
         self.by_frames.first_of_highest(port_with_most(self.frames))
     }
 
-    fn add(&mut self, bucket: usize, key: &Key) -> Option<u16> {
-        let source = Source { key: *key, bucket, datagrams: 0, frames: 0 };
+    fn add(&mut self, hash: u64, key: &Key) -> Option<u16> {
+        let source = Source { key: *key, hash, datagrams: 0, frames: 0 };
         let at = match self.free.pop() {
             Some(at) => at,
             None if self.sources.len() < DATAGRAMS_MAX => u16::try_from(self.sources.len()).ok()?,
             None => return None,
         };
-        self.by_hash.push(source.bucket, at);
+        self.by_hash.push(bucket(source.hash), at);
         self.by_datagrams.push(key.port, source.datagram_rank(), at);
         self.by_frames.push(key.port, source.frame_rank(), at);
         match self.sources.get_mut(usize::from(at)) {
@@ -194,6 +197,11 @@ impl Ranked {
     fn list(&self, port: Port, rank: usize) -> usize {
         port.index() * self.ranks + rank
     }
+}
+
+/// The list of those with that hash.
+const fn bucket(hash: u64) -> usize {
+    super::bucket_of(hash, BUCKETS)
 }
 
 fn port_with_most([lan, wan]: [usize; Port::ALL.len()]) -> Port {

@@ -1,19 +1,19 @@
 //! The datagrams in progress of one worker: a fixed number of places, none for ever, shared out among sources.
 
 use super::datagram::{Datagram, Fit, Key};
+use super::gate::Gate;
 use super::lists::Lists;
 use super::sources::Sources;
 use super::{
     Carried, DATAGRAMS_MAX, DATAGRAMS_PER_SOURCE, DatagramId, FRAMES_MAX, FRAMES_PER_SOURCE, Whole, bucket_of,
 };
 use crate::flow::HashSecret;
-use crate::packet::{Facts, Fragment};
+use crate::packet::{Facts, Fragment, PieceSum};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::time::Instant;
 
 const BUCKETS: usize = 2 * DATAGRAMS_MAX;
-const _: () = assert!(BUCKETS <= u16::MAX as usize, "their numbers are kept in 16 bits");
 /// The one list of all datagrams by age.
 const ALL: usize = 0;
 
@@ -40,8 +40,8 @@ pub(super) struct Dropped {
 pub(crate) struct Fragments {
     secret: HashSecret,
     datagrams: Vec<Datagram>,
-    /// Their lists among those by hash.
-    buckets: Vec<u16>,
+    /// The upper half of their hashes: where each is among those by hash, and what tells most others from it.
+    hashes: Vec<u32>,
     free: Vec<u16>,
     sources: Sources,
     by_hash: Lists,
@@ -49,6 +49,7 @@ pub(crate) struct Fragments {
     by_age: Lists,
     /// The datagrams of each source, oldest first.
     by_source: Lists,
+    gate: Gate,
     frames: usize,
     /// Of the held frames, on the wire.
     bytes: u64,
@@ -59,12 +60,13 @@ impl Fragments {
         Self {
             secret,
             datagrams: Vec::with_capacity(DATAGRAMS_MAX),
-            buckets: Vec::with_capacity(DATAGRAMS_MAX),
+            hashes: Vec::with_capacity(DATAGRAMS_MAX),
             free: Vec::with_capacity(DATAGRAMS_MAX),
             sources: Sources::new(),
             by_hash: Lists::new(BUCKETS, DATAGRAMS_MAX),
             by_age: Lists::new(1, DATAGRAMS_MAX),
             by_source: Lists::new(DATAGRAMS_MAX, DATAGRAMS_MAX),
+            gate: Gate::new(),
             frames: 0,
             bytes: 0,
         }
@@ -97,7 +99,7 @@ impl Fragments {
         (key, fragment): (&Key, &Fragment),
         facts: &Facts,
         head: &[u8],
-        carried: Carried,
+        carried: Carried<impl FnOnce() -> Option<PieceSum>>,
         dropped: &mut dyn FnMut(Dropped),
     ) -> Sorted {
         let Some(at) = self.find_or_begin(now, key, facts, dropped) else {
@@ -107,6 +109,7 @@ impl Fragments {
         if let Some(reason) = datagram.poison {
             return Sorted::Refused(reason);
         }
+        let carried = Carried { sum: (carried.sum)(), fits: carried.fits };
         let fit = datagram.fit(fragment, carried);
         match fit {
             Fit::Duplicate => return Sorted::Refused(Reason::FragmentDuplicate),
@@ -145,7 +148,9 @@ impl Fragments {
 
     /// Takes out a datagram that is whole.
     pub(super) fn take(&mut self, DatagramId(at): DatagramId, whole: &mut Whole) {
-        self.datagrams[usize::from(at)].tell(whole);
+        let datagram = &self.datagrams[usize::from(at)];
+        datagram.tell(whole);
+        self.gate.know(self.sources.hash(datagram.source));
         self.let_go(at);
         self.free_place(at);
     }
@@ -164,17 +169,28 @@ impl Fragments {
         facts: &Facts,
         dropped: &mut dyn FnMut(Dropped),
     ) -> Option<u16> {
-        let bucket = bucket_of(self.secret.hash(&key.flow), BUCKETS);
-        let found = self.by_hash.entries(bucket).find(|at| self.datagrams[usize::from(*at)].key == *key);
+        let hash = high(self.secret.hash(&key.flow));
+        let is_it = |at: &u16| {
+            let at = usize::from(*at);
+            self.hashes[at] == hash && self.datagrams[at].key == *key
+        };
+        let found = self.by_hash.entries(bucket(hash)).find(is_it);
         if found.is_some() {
             return found;
         }
+        let source_hash = key.source_hash(&self.secret);
+        let is_full = self.datagrams() >= DATAGRAMS_MAX;
+        if is_full && !self.gate.lets_in(now, key.port, source_hash) {
+            return None;
+        }
         let source = key.source();
-        let source_bucket = Sources::bucket(&self.secret, &source);
-        let mut known = self.sources.find(source_bucket, &source);
+        let mut known = self.sources.find(source_hash, &source);
         if let Some(own) = known
             && self.sources.datagrams(own) >= DATAGRAMS_PER_SOURCE
         {
+            if !is_full && !self.gate.lets_in(now, key.port, source_hash) {
+                return None;
+            }
             self.evict_oldest_of(own, dropped);
         }
         if self.datagrams() >= DATAGRAMS_MAX {
@@ -184,7 +200,7 @@ impl Fragments {
             }
             self.evict_oldest_of(most, dropped);
         }
-        let source = self.sources.begin(known, source_bucket, &source)?;
+        let source = self.sources.begin(known, source_hash, &source)?;
         let at = match self.free.pop() {
             Some(at) => {
                 self.datagrams[usize::from(at)].begin(*key, source, now, *facts);
@@ -193,12 +209,12 @@ impl Fragments {
             None => {
                 let at = u16::try_from(self.datagrams.len()).ok()?;
                 self.datagrams.push(Datagram::new(*key, source, now, *facts));
-                self.buckets.push(0);
+                self.hashes.push(0);
                 at
             }
         };
-        self.buckets[usize::from(at)] = u16::try_from(bucket).ok()?;
-        self.by_hash.push(bucket, at);
+        self.hashes[usize::from(at)] = hash;
+        self.by_hash.push(bucket(hash), at);
         self.by_age.push(ALL, at);
         self.by_source.push(usize::from(source), at);
         self.look_ahead();
@@ -290,13 +306,24 @@ impl Fragments {
     /// Frees the place of a datagram whose frames are gone.
     fn free_place(&mut self, at: u16) {
         let datagram = &self.datagrams[usize::from(at)];
-        let (source, bucket) = (datagram.source, usize::from(self.buckets[usize::from(at)]));
-        self.by_hash.remove(bucket, at);
+        let source = datagram.source;
+        self.by_hash.remove(bucket(self.hashes[usize::from(at)]), at);
         self.by_age.remove(ALL, at);
         self.by_source.remove(usize::from(source), at);
         self.sources.end(source);
         self.free.push(at);
     }
+}
+
+/// The upper half of a hash.
+#[expect(clippy::cast_possible_truncation, reason = "that half is what is wanted")]
+const fn high(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// The list of those whose hashes have this upper half.
+const fn bucket(high: u32) -> usize {
+    bucket_of((high as u64) << 32, BUCKETS)
 }
 
 #[cfg(test)]

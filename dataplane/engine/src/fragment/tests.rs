@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::gate::FOR_STRANGERS_PER_MS;
 use super::*;
 use crate::flow::HashSecret;
 use crate::packet::{self, checksum, protocol};
@@ -75,7 +76,7 @@ impl Rig {
         self.seen += 1;
         self.fates.push(None);
         let facts = packet::parse(frame, frame.len());
-        let carried = Carried { sum: packet::sum_piece(&facts, [frame]), fits: true };
+        let carried = Carried { sum: || packet::sum_piece(&facts, [frame]), fits: true };
         let collected = self.engine.collect(self.now, port, &facts, frame, carried, &mut self.out);
         self.drop_released();
         match collected {
@@ -313,7 +314,7 @@ proptest! {
         let (mut whole, mut out) = (Whole::default(), Outbox::new(4, 4));
         for fragment in &fragments {
             let facts = packet::parse(fragment, fragment.len());
-            let carried = Carried { sum: None, fits: true };
+            let carried = Carried { sum: || None, fits: true };
             let collected = engine.collect(Instant::ZERO, Port::Lan, &facts, fragment, carried, &mut out);
             if let Collected::Whole(datagram) = collected {
                 engine.take_whole(datagram, &mut whole);
@@ -414,6 +415,26 @@ fn many_sources_wait_in_turn() {
     rig.see(&lone(0x0b00_0001, 1));
     assert_eq!(rig.fates[1], Some(Reason::FragmentEvicted), "the oldest of equals");
     assert_eq!(rig.fates[2], None);
+}
+
+/// Only so many make room in a millisecond: the others wait on, and a newcomer is refused. A source of which a datagram became
+/// whole still gets in.
+#[test]
+fn in_a_flood_those_who_are_known_still_get_in() {
+    let mut rig = Rig::new();
+    let own = |identification| cut(true, identification, &udp(true, (5000, 53), 4000), &[100, 200, 300]);
+    rig.see_all(&own(7));
+    let first = rig.seen;
+    for forged in 0..3 * DATAGRAMS_MAX as u32 {
+        rig.see(&lone(0x0a00_0000 + forged, 1));
+    }
+    let made_room = rig.fates[first..][..DATAGRAMS_MAX].iter().filter(|fate| fate.is_some()).count();
+    assert_eq!(made_room, FOR_STRANGERS_PER_MS as usize, "the oldest of them, and the rest waits on");
+    assert_eq!(rig.see(&lone(0x0b00_0000, 1)), Some(Reason::FragmentEvicted));
+    rig.see_all(&own(8));
+    assert_eq!(rig.left.len(), 2 * own(7).len());
+    rig.now += Duration::from_millis(1);
+    assert_eq!(rig.see(&lone(0x0b00_0000, 1)), None, "in the next millisecond others make room");
 }
 
 /// Who forges sources behind one port takes nothing from those behind the other.
@@ -540,7 +561,7 @@ fn a_frame_too_long_to_leave_takes_its_datagram_with_it() {
     let fragments = cut(true, 7, &udp(true, (5000, 53), 2000), &[100, 200]);
     rig.see(&fragments[0]);
     let facts = packet::parse(&fragments[1], fragments[1].len());
-    let carried = Carried { sum: None, fits: false };
+    let carried = Carried { sum: || None, fits: false };
     let collected = rig.engine.collect(rig.now, Port::Lan, &facts, &fragments[1], carried, &mut rig.out);
     assert_eq!(collected, Collected::Judged(Verdict::of(Reason::TooLong)));
     rig.drop_released();

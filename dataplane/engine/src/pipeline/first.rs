@@ -223,13 +223,8 @@ impl Engine {
         rule: Option<RuleId>,
         out: &mut Outbox,
     ) -> Verdict {
-        if action == Action::Reject
-            && let Some(frame) = respond::reject(port, facts, head)
-        {
-            let reason = frame.reason;
-            if out.frame(frame) {
-                self.counters.reason(reason).add(1);
-            }
+        if action == Action::Reject && respond::may_answer(facts) {
+            self.send(out, |frame| respond::reject(frame, port, facts, head));
         }
         let reason = match (action, rule) {
             (Action::Reject, Some(_)) => Reason::RuleReject,

@@ -295,8 +295,8 @@ impl Rig {
 
     /// The appliance's own frames: by which port, and the facts of each.
     fn own(&mut self) -> Vec<(Port, Facts)> {
-        let frames = self.out.frames.drain(..);
-        frames.map(|frame| (frame.port, packet::parse(frame.bytes(), frame.bytes().len()))).collect()
+        let frames = self.out.frames.take();
+        frames.iter().map(|frame| (frame.port, packet::parse(frame.bytes(), frame.bytes().len()))).collect()
     }
 }
 

@@ -88,11 +88,7 @@ impl Engine {
             for sequence in sequences.into_iter().flatten() {
                 segment.sequence =
                     if is_translated { translation.heard(to.other(), sequence) } else { sequence };
-                if let Some(frame) = respond::segment(to, link, &key, &segment, reason)
-                    && out.frame(frame)
-                {
-                    self.counters.reason(reason).add(1);
-                }
+                self.send(out, |frame| respond::segment(frame, to, (link, &key), &segment, &[], reason));
             }
         }
     }

@@ -107,10 +107,10 @@ impl Engine {
     /// eviction would wait for memory six times.
     fn read_ahead(&self, slot: u32) {
         let Some(next) = self.table.waits_after(slot) else { return };
-        let key = self.table.key(next);
-        let hashed = self.table.hash(&key);
-        self.table.prefetch_bucket(hashed);
-        self.tombstones.prefetch_all(Plot { hash: hashed.hash, entry: steer::entry_of(&key) });
+        let packed = self.table.packed(next);
+        let hashed = self.table.hash_packed(&packed);
+        self.table.prefetch_buckets(hashed);
+        self.tombstones.prefetch_all(Plot { hash: hashed.hash, entry: steer::entry_of_packed(&packed) });
         if let Some(further) = self.table.waits_after(next) {
             self.table.prefetch_slot(further);
             self.table.prefetch_ties(further);

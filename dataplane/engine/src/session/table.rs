@@ -337,7 +337,12 @@ impl Table {
 
     /// Frees the slot of a live session whose timer is in no list.
     pub fn remove(&mut self, slot: u32) {
-        self.forget(slot);
+        self.remove_hashed(slot, self.hash_packed(&self.packed(slot)));
+    }
+
+    /// The same of a session whose key hashes to that.
+    pub(crate) fn remove_hashed(&mut self, slot: u32, hashed: Hashed) {
+        self.forget(slot, hashed);
         if let Some(class) = self.hot[slot as usize].class() {
             self.leave(class, slot);
         }
@@ -349,8 +354,7 @@ impl Table {
     }
 
     /// Takes a slot out of the index.
-    fn forget(&mut self, slot: u32) {
-        let hashed = self.hash(&self.key(slot));
+    fn forget(&mut self, slot: u32, hashed: Hashed) {
         let first = &mut self.buckets[hashed.first as usize];
         if let Some(way) = first.ways(hashed.tag).find(|way| first.slots[*way] == slot) {
             first.tags[way] = 0;
@@ -450,6 +454,11 @@ impl Table {
 
     /// The key of the session in `slot`.
     pub(crate) fn key(&self, slot: u32) -> FlowKey {
+        self.packed(slot).unpacked()
+    }
+
+    /// The same in words.
+    pub(crate) fn packed(&self, slot: u32) -> PackedKey {
         let Hot { ends, ports, tag, flags, .. } = self.hot[slot as usize];
         let mut key = PackedKey { ports, tag, ..PackedKey::default() };
         if flags & Hot::V6 == 0 {
@@ -458,7 +467,7 @@ impl Table {
             let [lan, wan] = self.wide[slot as usize];
             key.set_v6(lan, wan);
         }
-        key.unpacked()
+        key
     }
 }
 

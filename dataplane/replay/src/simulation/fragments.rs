@@ -40,7 +40,7 @@ impl Simulation {
         bytes: &[u8],
     ) -> Option<Decision> {
         // What a capture holds cut short cannot be summed.
-        let carried = Carried { sum: packet::sum_piece(facts, [bytes]), fits: true };
+        let carried = Carried { sum: || packet::sum_piece(facts, [bytes]), fits: true };
         let collector = &mut self.engines[COLLECTOR];
         let collected = collector.collect(self.now, port, facts, bytes, carried, &mut self.outbox);
         let datagram = match collected {

@@ -9,6 +9,9 @@ use sekisho_engine::port::Port;
 use sekisho_engine::time::Instant;
 use sekisho_worker::{BURST_MAX, PacketIo, Sent, View};
 
+/// A frame's buffer.
+const BUFFER: usize = 2048;
+
 /// What arrives, turn by turn.
 #[derive(Debug)]
 pub struct Script {
@@ -49,6 +52,8 @@ pub struct ScriptIo {
     /// By port, the next turn.
     next: [usize; Port::ALL.len()],
     batch: ArrayVec<&'static [u8], BURST_MAX>,
+    /// Frames that took the places of others, which are not written to.
+    replaced: Box<[[u8; BUFFER]; BURST_MAX]>,
     leaving: [Sent; Port::ALL.len()],
 }
 
@@ -59,6 +64,7 @@ impl ScriptIo {
             script: Arc::new(script),
             next: Default::default(),
             batch: ArrayVec::new(),
+            replaced: Box::new([[0; BUFFER]; BURST_MAX]),
             leaving: Default::default(),
         }
     }
@@ -104,6 +110,11 @@ impl PacketIo for ScriptIo {
     /// Scenes rewrite nothing.
     fn head_mut(&mut self, _place: usize) -> &mut [u8] {
         &mut []
+    }
+
+    fn replace(&mut self, place: usize, frame: &[u8]) -> bool {
+        self.replaced[place][..frame.len()].copy_from_slice(frame);
+        true
     }
 
     fn forward(&mut self, places: u64, port: Port) {

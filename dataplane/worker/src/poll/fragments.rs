@@ -17,11 +17,12 @@ impl<Io: PacketIo> Worker<Io> {
     pub(super) fn collect(&mut self, now: Instant, place: usize, port: Port, facts: &Facts) {
         let View { head, wire_len, .. } = self.io.view(place);
         let fits = wire_len <= self.io.frame_max(port.other());
-        let sum = packet::sum_piece(facts, self.io.segments(place));
-        let carried = Carried { sum, fits };
+        let carried = Carried { sum: || packet::sum_piece(facts, self.io.segments(place)), fits };
         let collected = self.engine.collect(now, port, facts, head, carried, &mut self.outbox);
         // First what goes: its place may be the one that this frame comes to.
-        self.drop_released();
+        if !self.outbox.released.is_empty() {
+            self.drop_released();
+        }
         let (Collected::Held(datagram) | Collected::Whole(datagram)) = collected else { return };
         if let Some(packet) = self.io.take(place) {
             // The engine holds no more frames than there is room for.

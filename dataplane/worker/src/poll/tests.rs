@@ -111,6 +111,35 @@ fn forwards_what_the_policy_allows_and_counts_it() {
     assert_eq!(dropped, 1);
 }
 
+/// What the appliance answers leaves by the port it came from, in the buffer of what it answers if there is room in that.
+#[test]
+fn an_answer_turns_around_in_the_buffer_of_its_question() {
+    for (buffer_max, injected) in [(2048, 0), (10, 3)] {
+        let mut rig = Rig::new(1, 16);
+        let rules = vec![Rule::of_all("no", Action::Reject)];
+        let zones = vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)];
+        let ruleset = Ruleset { zones, rules, ..Ruleset::default() };
+        let policy = Policy::compile(1, ruleset, &mut RuleNames::default());
+        rig.workers[0].engine.set_policy(Running::new(Arc::new(policy)));
+        rig.workers[0].io.buffer_max = buffer_max;
+        for flow in 0..3 {
+            rig.arrive(0, Port::Lan, udp(flow, Port::Lan));
+        }
+        rig.turn();
+        let io = &rig.workers[0].io;
+        assert_eq!((rig.sent(Port::Lan), rig.sent(Port::Wan), io.injected), (3, 0, injected));
+        assert_eq!((rig.reason(Reason::RuleReject), rig.reason(Reason::SendUnreachable)), (3, 3));
+        for (flow, frame) in (0..3).zip(&io.sent[Port::Lan.index()]) {
+            let facts = packet::parse(frame, frame.len());
+            assert_eq!((facts.fault, facts.icmp_type()), (None, 3));
+            // The datagram that it quotes.
+            assert_eq!(frame[42..], udp(flow, Port::Lan)[14..]);
+        }
+        let counters = &rig.shared[0].counters;
+        assert_eq!((counters.sent[0].packets.get(), counters.own_frames_lost.get()), (3, 0));
+    }
+}
+
 /// Whichever worker receives a frame, the session's owner inspects it, and both directions have the same owner.
 #[test]
 fn frames_find_their_owner_over_the_rings() {

@@ -2,7 +2,7 @@
 
 use super::cookie::Ecn;
 use super::destinations::Place;
-use super::options::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, Offer, Options};
+use super::options::{MSS_DEFAULT_V4, MSS_DEFAULT_V6, Offer};
 use super::secret::period;
 use crate::packet::{Facts, Tcp, tcp_flags};
 use crate::pipeline::{Arrival, Engine};
@@ -65,6 +65,9 @@ impl Engine {
     #[inline(never)]
     fn send_cookie(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Shield {
         let Arrival { now, port, facts, head, packed, .. } = *arrival;
+        if !respond::may_answer(facts) {
+            return Shield::Answered(Reason::GroupDestination);
+        }
         let is_v4 = facts.addresses.is_v4();
         let mut offer = Offer::of(options_of(facts, head));
         if offer.mss == 0 {
@@ -93,14 +96,15 @@ impl Engine {
             ..Tcp::default()
         };
         let options = answer.written(offer.stamp.unwrap_or(0));
-        let Some(frame) = respond::answer(port, facts, head, &tcp, &options, Reason::SendCookie) else {
-            return Shield::Answered(Reason::GroupDestination);
-        };
+        let sent = self.send(out, |frame| {
+            respond::answer(frame, (port, facts, head), &tcp, &options, Reason::SendCookie)
+        });
         // A client that speaks first repairs a lost acknowledgement itself, and the ring is for those that wait.
-        if !known.is_some_and(|known| known.is_client_first(facts.destination_port)) {
-            self.shields.ring.put(now, self.syn_proxy.count_cookie(), &frame);
+        if let Some(frame) = sent
+            && !known.is_some_and(|known| known.is_client_first(facts.destination_port))
+        {
+            self.shields.ring.put(now, self.syn_proxy.count_cookie(), frame);
         }
-        self.send(frame, out);
         Shield::Answered(Reason::SynCookie)
     }
 
@@ -109,6 +113,9 @@ impl Engine {
     #[inline(never)]
     fn challenge(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Shield {
         let Arrival { now, port, facts, head, packed, .. } = *arrival;
+        if !respond::may_answer(facts) {
+            return Shield::Answered(Reason::GroupDestination);
+        }
         let mut number = self.syn_proxy.challenge(period(now), packed, port);
         // By chance it may be what was sent.
         if number.wrapping_sub(facts.tcp.sequence).wrapping_sub(1) <= facts.tcp.data_len {
@@ -120,11 +127,7 @@ impl Engine {
             flags: tcp_flags::SYN | tcp_flags::ACK,
             ..Tcp::default()
         };
-        let none = Options::new();
-        let Some(frame) = respond::answer(port, facts, head, &tcp, &none, Reason::SendChallenge) else {
-            return Shield::Answered(Reason::GroupDestination);
-        };
-        self.send(frame, out);
+        self.send(out, |frame| respond::answer(frame, (port, facts, head), &tcp, &[], Reason::SendChallenge));
         Shield::Answered(Reason::SynChallenged)
     }
 
@@ -219,12 +222,16 @@ impl Engine {
         self.syn_proxy.destinations.close(self.table.place(slot), now, limits);
     }
 
-    /// Sends a frame of the appliance's own.
-    pub(super) fn send(&self, frame: OwnFrame, out: &mut Outbox) {
-        let reason = frame.reason;
-        if out.frame(frame) {
-            self.counters.reason(reason).add(1);
-        }
+    /// Sends a frame of the appliance's own, that `write` writes; `None` if there is no room for it.
+    #[inline]
+    pub(crate) fn send<'o>(
+        &self,
+        out: &'o mut Outbox,
+        write: impl FnOnce(&mut OwnFrame) -> Option<()>,
+    ) -> Option<&'o OwnFrame> {
+        let sent = out.frame(write)?;
+        self.counters.reason(sent.reason).add(1);
+        Some(sent)
     }
 }
 

@@ -130,10 +130,8 @@ impl Engine {
         let translation = self.table.translation(slot);
         let tcp = Tcp { sequence: translation.heard(to.other(), tcp.sequence), ..*tcp };
         let Some(link) = self.table.link(slot) else { return };
-        let frame = respond::segment_with(to, link, &self.table.key(slot), &tcp, options, reason);
-        if let Some(frame) = frame {
-            self.send(frame, out);
-        }
+        let key = self.table.key(slot);
+        self.send(out, |frame| respond::segment(frame, to, (link, &key), &tcp, options, reason));
     }
 
     /// A packet of a session whose numbers are translated, or with whose server the appliance shakes hands.
@@ -429,12 +427,15 @@ impl Engine {
                 continue;
             }
             let Some(due) = self.shields.ring.pop(now, &self.syn_proxy) else { return false };
-            if let Some(frame) = due {
-                let facts = packet::parse(frame.bytes(), frame.bytes().len());
-                let key = crate::flow::FlowKey::of(&facts, frame.port.other());
+            if let Some(sent) = due {
+                let facts = packet::parse(sent.bytes(), sent.bytes().len());
+                let key = crate::flow::FlowKey::of(&facts, sent.port.other());
                 let is_known = key.is_none_or(|key| self.table.find(&key, self.table.hash(&key)).is_some());
                 if !is_known {
-                    self.send(frame, out);
+                    self.send(out, |frame| {
+                        frame.begin(sent.port, Reason::SendCookie);
+                        frame.put(sent.bytes())
+                    });
                 }
             }
         }

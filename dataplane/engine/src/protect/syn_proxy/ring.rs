@@ -7,7 +7,6 @@
 
 use super::SynProxy;
 use crate::port::Port;
-use crate::reason::Reason;
 use crate::record::OwnFrame;
 use crate::time::Instant;
 
@@ -29,14 +28,23 @@ pub(super) struct Ring {
     next: [u64; AGAIN_MS.len()],
 }
 
+/// A SYN/ACK that was sent.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
+pub(super) struct Sent {
     sent_ms: u64,
     /// Its number among those of all engines.
     number: u64,
-    port: Port,
+    /// The port by which it left.
+    pub(super) port: Port,
     len: u8,
     bytes: [u8; FRAME_MAX],
+}
+
+impl Sent {
+    /// The frame.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
 }
 
 impl Ring {
@@ -47,15 +55,17 @@ impl Ring {
 
     /// Remembers a SYN/ACK, whose number among those of all engines is `number`.
     pub(super) fn put(&mut self, now: Instant, number: u64, frame: &OwnFrame) {
-        let mut bytes = [0; FRAME_MAX];
-        let (Some(room), Ok(len)) = (bytes.get_mut(..frame.len), u8::try_from(frame.len)) else { return };
-        room.copy_from_slice(frame.bytes());
-        let sent = Sent { sent_ms: now.as_millis_up(), number, port: frame.port, len, bytes };
         let place = self.place(self.put);
-        match self.cookies.get_mut(place) {
-            Some(old) => *old = sent,
-            None => self.cookies.push(sent),
+        if place == self.cookies.len() {
+            self.cookies.push(Sent { sent_ms: 0, number: 0, port: Port::Lan, len: 0, bytes: [0; FRAME_MAX] });
         }
+        let Some(sent) = self.cookies.get_mut(place) else { return };
+        let bytes = frame.bytes();
+        let (Some(room), Ok(len)) = (sent.bytes.get_mut(..bytes.len()), u8::try_from(bytes.len())) else {
+            return;
+        };
+        room.copy_from_slice(bytes);
+        (sent.sent_ms, sent.number, sent.port, sent.len) = (now.as_millis_up(), number, frame.port, len);
         self.put += 1;
         let oldest = self.put.saturating_sub(self.room as u64);
         self.next = self.next.map(|next| next.max(oldest));
@@ -72,7 +82,7 @@ impl Ring {
     }
 
     /// Takes the next one that is due, to be sent again; `None` inside: it is one of the newest no more.
-    pub(super) fn pop(&mut self, now: Instant, shared: &SynProxy) -> Option<Option<OwnFrame>> {
+    pub(super) fn pop(&mut self, now: Instant, shared: &SynProxy) -> Option<Option<Sent>> {
         let at = |(index, next): (usize, &u64)| {
             (*next < self.put).then(|| (self.cookies[self.place(*next)].sent_ms + AGAIN_MS[index], index))
         };
@@ -83,11 +93,7 @@ impl Ring {
         let sent = self.cookies[self.place(self.next[index])];
         self.next[index] += 1;
         let is_newest = sent.number + shared.cookies_max as u64 > shared.cookies_sent();
-        Some(
-            is_newest
-                .then(|| OwnFrame::of(sent.port, Reason::SendCookie, &sent.bytes[..usize::from(sent.len)]))
-                .flatten(),
-        )
+        Some(is_newest.then_some(sent))
     }
 }
 
@@ -95,10 +101,17 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::flow::HashSecret;
+    use crate::reason::Reason;
+    use crate::record::Outbox;
     use crate::time::Duration;
 
     fn frame(number: u8) -> OwnFrame {
-        OwnFrame::of(Port::Wan, Reason::SendCookie, &[number; 60]).expect("it fits")
+        let mut out = Outbox::new(1, 0);
+        let written = out.frame(|frame| {
+            frame.begin(Port::Wan, Reason::SendCookie);
+            frame.put(&[number; 60])
+        });
+        written.expect("it fits").clone()
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Rig {
 
     /// The appliance's own frames: by which port, and the facts of each.
     fn own(&mut self) -> Vec<(Port, Reason, Facts, Vec<u8>)> {
-        let frames = std::mem::take(&mut self.out.frames);
+        let frames = self.out.frames.take();
         let told = frames.iter().map(|frame| {
             let (bytes, facts) = (frame.bytes(), sound(frame.bytes()));
             let from = usize::from(facts.transport_at) + 20;

@@ -12,6 +12,13 @@ impl Table {
         prefetch(&self.buckets[hashed.first as usize]);
     }
 
+    /// Asks for both buckets of a key: for where it may be, or may come to be.
+    #[inline]
+    pub(crate) fn prefetch_buckets(&self, hashed: Hashed) {
+        self.prefetch_bucket(hashed);
+        prefetch(&self.buckets[self.partner(hashed.first, hashed.tag) as usize]);
+    }
+
     /// Asks for what is looked at of a session that ends, or moves to another state.
     #[inline]
     pub(crate) fn prefetch_slot(&self, slot: u32) {
@@ -32,11 +39,13 @@ impl Table {
         self.candidate_in(bucket, hashed.tag)
     }
 
-    /// Whether the session that is in its first bucket under no such tag may be in its second one, which is then asked for.
+    /// Whether the session that is in its first bucket under no such tag may be in its second one, which is then asked for; and
+    /// so it is where a new session has no place in the first.
     #[inline]
     pub(crate) fn may_be_elsewhere(&self, hashed: Hashed) -> bool {
-        let may_be = self.buckets[hashed.first as usize].elsewhere != 0;
-        if may_be {
+        let first = &self.buckets[hashed.first as usize];
+        let may_be = first.elsewhere != 0;
+        if may_be || first.bits(0) == 0 {
             prefetch(&self.buckets[self.partner(hashed.first, hashed.tag) as usize]);
         }
         may_be

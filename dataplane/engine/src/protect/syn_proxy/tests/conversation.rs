@@ -224,7 +224,7 @@ impl Talk {
     }
 
     fn take_own(&mut self) {
-        for own in std::mem::take(&mut self.rig.out.frames) {
+        for own in self.rig.out.frames.take() {
             let facts = sound(own.bytes());
             // As if the other end had sent it.
             let side = own.port.other().index();

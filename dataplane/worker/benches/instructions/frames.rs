@@ -51,6 +51,25 @@ impl Ends {
         frame
     }
 
+    /// The first fragment, from the side of `from`, of a UDP datagram over IPv4 whose rest never comes.
+    pub fn first_fragment(&self, from: Port) -> Vec<u8> {
+        const IP_AT: usize = 14;
+        const UDP_LEN: usize = 8 + 16;
+        let mut frame = self.udp(from);
+        frame.truncate(IP_AT + 20 + UDP_LEN);
+        frame.resize(60, 0);
+        let header = &mut frame[IP_AT..IP_AT + 20];
+        header[2..4].copy_from_slice(&(20 + UDP_LEN as u16).to_be_bytes());
+        header[4..6].copy_from_slice(&self.ports[0].to_be_bytes());
+        header[6..8].copy_from_slice(&[0x20, 0]);
+        header[10..12].copy_from_slice(&[0, 0]);
+        let sum: u32 = header.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        frame[IP_AT + 24..IP_AT + 26].copy_from_slice(&(UDP_LEN as u16 + 1000).to_be_bytes());
+        frame
+    }
+
     /// A TCP segment from the side of `from`.
     pub fn tcp(&self, from: Port, segment: Segment) -> Vec<u8> {
         let (ip, [source, destination]) = self.ip(from);

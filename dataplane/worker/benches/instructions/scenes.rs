@@ -7,7 +7,8 @@ use std::sync::Arc;
 use sekisho_engine::flow::HashSecret;
 use sekisho_engine::packet::DeviceChecksum;
 use sekisho_engine::policy::{
-    Action, Classifier, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, Zone, ZoneId,
+    Action, Classifier, Policy, Protections, Query, Rule, RuleNames, Ruleset, SpoofingMode, SynProxyMode,
+    Zone, ZoneId,
 };
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
@@ -49,8 +50,14 @@ pub const SCENES: &[(&str, Make)] = &[
     ("setup/udp-v6/10-rules", || setup_ten(Version::V6, false)),
     ("setup/tcp-v4/10-rules", || setup_ten(Version::V4, true)),
     ("setup/mixed-v4/10k-rules", setup_10k),
-    ("flood/ack-v4/10-rules", || flood(true)),
-    ("flood/refused-v4/10-rules", || flood(false)),
+    ("setup/udp-v4/full-table", setup_full),
+    ("flood/ack-v4/10-rules", || flood(Strange::Ack)),
+    ("flood/refused-v4/10-rules", || flood(Strange::Udp)),
+    ("flood/refused-syn-v4/10-rules", || flood(Strange::Syn)),
+    ("flood/first-fragment-v4", || flood(Strange::Fragment)),
+    ("own/cookie-v4", || own(Answer::Cookie)),
+    ("own/reset-v4", || own(Answer::Reset)),
+    ("own/unreachable-v4", || own(Answer::Unreachable)),
     ("lookup/fw-v4/10k-rules", || lookup(Version::V4)),
     ("lookup/fw-v6/10k-rules", || lookup(Version::V6)),
 ];
@@ -154,6 +161,34 @@ fn setup_ten(version: Version, is_tcp: bool) -> Scene {
     setup(frames.collect(), ten_rules())
 }
 
+/// First packets that find a table full of others which nobody answered: one of them goes for each.
+fn setup_full() -> Scene {
+    let mut random = Random(7);
+    let mut frames = || {
+        let numbers = 0..BEGINNINGS as u16;
+        numbers.map(|number| Ends::any(number, Version::V4, &mut random).udp(Port::Lan)).collect::<Vec<_>>()
+    };
+    let mut script = Script::new(DeviceChecksum::Good);
+    let (before, counted) = (frames(), frames());
+    for some in before.chunks(BURST).chain(counted.chunks(BURST)) {
+        script.turn(some.to_vec(), Vec::new());
+    }
+    let turns = BEGINNINGS / BURST;
+    let mut rig = Rig::with_capacity(BEGINNINGS as u32, 1, script, ten_rules());
+    rig.play(turns);
+    let before = rig.figures();
+    let reading = rig.reading();
+    Scene {
+        operations: BEGINNINGS as u64,
+        run: Box::new(move || rig.play(turns)),
+        check: Box::new(move || {
+            let after = reading();
+            assert_eq!(after.opened - before.opened, BEGINNINGS as u64, "sessions that were opened");
+            assert_eq!(after.evicted - before.evicted, BEGINNINGS as u64, "sessions that made room");
+        }),
+    }
+}
+
 /// First packets of what the 10,000 rules of a firewall speak of.
 fn setup_10k() -> Scene {
     let (ruleset, queries) = sets::classbench(Style::Fw, Version::V4, 10_000, 2 * BEGINNINGS, 1);
@@ -205,36 +240,109 @@ fn setup(frames: Vec<Vec<u8>>, ruleset: Ruleset) -> Scene {
     }
 }
 
-/// Packets of random sources that open nothing: acknowledgements of what nobody said, or UDP that the rules refuse.
-fn flood(is_ack: bool) -> Scene {
+/// A packet of a random source that opens nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strange {
+    /// An acknowledgement of what nobody said.
+    Ack,
+    /// UDP that the rules refuse.
+    Udp,
+    /// A SYN that the rules refuse.
+    Syn,
+    /// A first fragment, for which another one makes room.
+    Fragment,
+}
+
+/// Packets of random sources that open nothing.
+fn flood(kind: Strange) -> Scene {
     let mut random = Random(6);
     let ack = Segment { is_syn: false, sequence: 7_000_000, acknowledged: Some(8_000_000), payload: 0 };
-    let mut script = Script::new(DeviceChecksum::Good);
+    let syn = Segment { is_syn: true, sequence: 7_000_000, acknowledged: None, payload: 0 };
     let frames: Vec<_> = (0..BEGINNINGS as u16)
         .map(|number| {
             let ends = Ends::any(number, Version::V4, &mut random);
-            if is_ack { ends.tcp(Port::Wan, ack) } else { ends.udp(Port::Wan) }
+            match kind {
+                Strange::Ack => ends.tcp(Port::Wan, ack),
+                Strange::Udp => ends.udp(Port::Wan),
+                Strange::Syn => ends.tcp(Port::Wan, syn),
+                Strange::Fragment => ends.first_fragment(Port::Wan),
+            }
         })
         .collect();
-    let bursts: Vec<_> = frames.chunks(BURST).collect();
-    script.turn(Vec::new(), bursts[0].to_vec());
-    for some in &bursts {
+    let refuse = Rule { from: Some(vec![ZoneId(1)]), ..Rule::of_all("refuse", Action::Drop) };
+    // As many fragments as wait at the most come before, so that each of the others finds no room.
+    let warm_up: Vec<_> = match kind {
+        Strange::Fragment => (0..BEGINNINGS as u16)
+            .map(|number| Ends::any(number, Version::V4, &mut random).first_fragment(Port::Wan))
+            .collect(),
+        _ => frames[..BURST].to_vec(),
+    };
+    stray(&warm_up, &frames, refuse, move |figures| match kind {
+        Strange::Ack => figures.no_session,
+        Strange::Udp | Strange::Syn => figures.refused,
+        Strange::Fragment => figures.fragments_evicted,
+    })
+}
+
+/// What the appliance answers a packet with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Cookie,
+    Reset,
+    Unreachable,
+}
+
+/// Packets of random sources that the appliance answers itself.
+fn own(answer: Answer) -> Scene {
+    let mut random = Random(8);
+    let syn = Segment { is_syn: true, sequence: 7_000_000, acknowledged: None, payload: 0 };
+    let frames: Vec<_> = (0..BEGINNINGS as u16)
+        .map(|number| {
+            let ends = Ends::any(number, Version::V4, &mut random);
+            match answer {
+                Answer::Cookie | Answer::Reset => ends.tcp(Port::Wan, syn),
+                Answer::Unreachable => ends.udp(Port::Wan),
+            }
+        })
+        .collect();
+    let from = Some(vec![ZoneId(1)]);
+    let rule = match answer {
+        Answer::Cookie => {
+            Rule { from, syn_proxy: SynProxyMode::Always, ..Rule::of_all("shield", Action::Allow) }
+        }
+        Answer::Reset | Answer::Unreachable => Rule { from, ..Rule::of_all("reject", Action::Reject) },
+    };
+    // As many cookies as are remembered come before.
+    stray(&frames, &frames, rule, |figures| figures.answered.min(figures.sent))
+}
+
+/// Counts how `frames` from the WAN end which `rule`, the tenth of eleven, decides, after those of `warm_up`; `ended` tells of
+/// how many.
+fn stray(
+    warm_up: &[Vec<u8>],
+    frames: &[Vec<u8>],
+    rule: Rule,
+    ended: impl Fn(&Figures) -> u64 + 'static,
+) -> Scene {
+    let mut script = Script::new(DeviceChecksum::Good);
+    for some in warm_up.chunks(BURST).chain(frames.chunks(BURST)) {
         script.turn(Vec::new(), some.to_vec());
     }
-    let refuse = Rule { from: Some(vec![ZoneId(1)]), ..Rule::of_all("refuse", Action::Drop) };
     let mut ruleset = ten_rules();
-    ruleset.rules.insert(9, refuse);
+    ruleset.rules.insert(9, rule);
     let mut rig = Rig::new(1, script, ruleset);
-    rig.play(1);
+    rig.play(warm_up.len() / BURST);
     let before = rig.figures();
-    let (reading, operations, turns) = (rig.reading(), frames.len() as u64, bursts.len());
+    let (reading, operations, turns) = (rig.reading(), frames.len() as u64, frames.len() / BURST);
     Scene {
         operations,
         run: Box::new(move || rig.play(turns)),
         check: Box::new(move || {
-            let after = reading();
-            let dropped = |figures: &Figures| if is_ack { figures.no_session } else { figures.refused };
-            assert_eq!(dropped(&after) - dropped(&before), operations, "packets that were dropped");
+            assert_eq!(
+                ended(&reading()) - ended(&before),
+                operations,
+                "packets that ended as the scene says"
+            );
         }),
     }
 }
@@ -292,12 +400,19 @@ struct Figures {
     opened: u64,
     no_session: u64,
     refused: u64,
+    answered: u64,
+    evicted: u64,
+    fragments_evicted: u64,
     sent: u64,
     handed_over: u64,
 }
 
 impl Rig {
     fn new(workers: u16, script: Script, ruleset: Ruleset) -> Self {
+        Self::with_capacity(CAPACITY, workers, script, ruleset)
+    }
+
+    fn with_capacity(capacity: u32, workers: u16, script: Script, ruleset: Ruleset) -> Self {
         let ruleset = Ruleset {
             zones: vec![Zone::of_port("lan", Port::Lan), Zone::of_port("wan", Port::Wan)],
             protections: Protections { spoofing: SpoofingMode::Drop, ..Ruleset::default().protections },
@@ -312,12 +427,12 @@ impl Rig {
             .map(|worker| {
                 let config = Config {
                     worker: worker as u8,
-                    capacity: CAPACITY,
+                    capacity,
                     secret: HashSecret([1, 2, 3, 4]),
                     report_all_sessions: false,
                 };
                 let engine = Engine::new(config, Running::new(Arc::clone(&policy)), now);
-                let shared = Arc::new(WorkerShared::new(engine.counters(), CAPACITY, 64));
+                let shared = Arc::new(WorkerShared::new(engine.counters(), capacity, 64));
                 let io = ScriptIo::new(scripts.take().unwrap_or(Script::new(DeviceChecksum::Good)));
                 let config = WorkerConfig { worker, poll: PollMode::Busy };
                 let worker = Worker::new(
@@ -361,6 +476,12 @@ fn figures(shared: &[Arc<WorkerShared>]) -> Figures {
         opened: sum(|shared| shared.engine.reason(Reason::SessionNew).get()),
         no_session: sum(|shared| shared.engine.reason(Reason::TcpNoSession).get()),
         refused: sum(|shared| shared.engine.reason(Reason::RuleDrop).get()),
+        answered: sum(|shared| {
+            let of = |reason| shared.engine.reason(reason).get();
+            of(Reason::SynCookie) + of(Reason::RuleReject)
+        }),
+        evicted: sum(|shared| shared.engine.reason(Reason::EndEvicted).get()),
+        fragments_evicted: sum(|shared| shared.engine.reason(Reason::FragmentEvicted).get()),
         sent: sum(|shared| shared.counters.sent.iter().map(|sent| sent.packets.get()).sum()),
         handed_over: sum(|shared| shared.counters.handed_over.get()),
     }

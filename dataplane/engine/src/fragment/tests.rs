@@ -361,6 +361,8 @@ fn a_flood_from_one_source_costs_nobody_else() {
     let fragments = cut(true, 7, &bytes, &(1..45).map(|at| at * 185).collect::<Vec<_>>());
     let mut identification = 0;
     for fragment in &fragments {
+        // In each millisecond some of the flood make room for others of it.
+        rig.now += Duration::from_millis(1);
         rig.see(fragment);
         for _ in 0..5_000 {
             identification = (identification + 1) % 60_000;

@@ -1,4 +1,4 @@
-//! Real stacks whose connections the appliance takes part in: a web server, whose client speaks first, and an FTP server,
+//! Real stacks whose connections the appliance takes part in: a web server, whose client speaks first, and an SSH server,
 //! which speaks first itself.
 
 use std::net::SocketAddr;
@@ -18,9 +18,9 @@ use crate::{LIMIT, servers};
 fn policy(rule: &str, more: &str) -> String {
     format!(
         "version: 1\ndefaults: {{log: all}}\nzones: {{lan: {{port: lan}}, wan: {{port: wan}}}}\nservices:\n  \
-         ftp: {{ports: tcp/21, helper: ftp}}\n  web: [tcp/80]\nrules:\n  \
-         - {{name: publish, from: wan, to: lan, service: [ftp, web], action: allow, {rule}}}\n  \
-         - {{name: out, from: lan, to: wan, service: [ftp, web], action: allow, {rule}}}\n{more}"
+         ftp: {{ports: tcp/21, helper: ftp}}\n  others: [tcp/22, tcp/80]\nrules:\n  \
+         - {{name: publish, from: wan, to: lan, service: [ftp, others], action: allow, {rule}}}\n  \
+         - {{name: out, from: lan, to: wan, service: [ftp, others], action: allow, {rule}}}\n{more}"
     )
 }
 
@@ -32,13 +32,8 @@ fn fetches(client: &Namespace, address: &str) {
     assert_eq!(text(&got.stdout), (1 << 20).to_string(), "{url}: {}", text(&got.stderr));
 }
 
-/// What an FTP server says before anybody asks it; `None` when it says nothing within `limit`.
-fn greeting(client: &Namespace, address: &str, limit: Duration) -> Option<String> {
-    let asking = client.start(&format!("nc -n -d {address} 21"));
-    let said = || Some(asking.output()).filter(|said| said.contains("220"));
-    wait::holds_within(limit, || said().is_some());
-    said()
-}
+/// How an SSH server begins, before anybody asks it (RFC 4253 section 4.2).
+const BANNER: &str = "SSH-2.0-";
 
 /// Nothing that the ends sent each other was found wrong.
 fn nothing_was_wrong(appliance: &Appliance) {
@@ -58,9 +53,9 @@ fn cookies_let_real_stacks_through_on_either_side_over_ipv4_and_ipv6() {
             let web = servers::http(server, &listens);
             fetches(client, address);
             drop(web);
-            let ftp = vsftpd(server, address);
-            assert!(greeting(client, address, LIMIT).is_some(), "{address} says nothing");
-            drop(ftp);
+            let ssh = servers::ssh(server, &listens);
+            ssh.is_used_by(client, address);
+            drop(ssh);
         }
     }
     assert!(appliance.count("syn-cookie-proven") >= 8);
@@ -80,7 +75,7 @@ fn sniffs(host: &Namespace, filter: &str) -> Running {
 fn cookies_keep_window_scale_sack_and_time_stamps() {
     let lab = Lab::up();
     let _appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
-    let _ftp = vsftpd(&lab.lan, LAN);
+    let _ssh = servers::ssh(&lab.lan, LAN);
     let asked = sniffs(&lab.wan, "tcp[13] == 2");
     let told = [
         sniffs(&lab.wan, "tcp[13] == 18"),
@@ -88,8 +83,8 @@ fn cookies_keep_window_scale_sack_and_time_stamps() {
         sniffs(&lab.lan, "tcp[13] == 18"),
     ];
     let spoken = sniffs(&lab.wan, "tcp[13] & 8 != 0");
-    let asking = lab.wan.start(&format!("nc -n -d {LAN} 21"));
-    wait::until(LIMIT, "it speaks", || asking.output().contains("220"));
+    let asking = lab.wan.start(&format!("nc -n -d {LAN} 22"));
+    wait::until(LIMIT, "it speaks", || asking.output().contains(BANNER));
     let said = |mut sniffing: Running, what: &str| {
         sniffing.says(LIMIT, what);
         sniffing.output()
@@ -130,40 +125,87 @@ fn cookies_bear_the_tags_of_their_connection() {
     let appliance = Appliance::start(&lab, &policy("syn_proxy: always", ""));
     let _web = servers::http(&lab.lan, LAN_VLAN);
     fetches(&lab.wan, LAN_VLAN);
-    let _ftp = vsftpd(&lab.wan, WAN_VLAN);
-    assert!(greeting(&lab.lan, WAN_VLAN, LIMIT).is_some());
+    servers::ssh(&lab.wan, WAN_VLAN).is_used_by(&lab.lan, WAN_VLAN);
     nothing_was_wrong(&appliance);
 }
 
-/// The weakness of cookies: the acknowledgement is lost, and the client waits for a server that never heard of it.
-#[test]
-fn a_client_that_waits_hears_its_server_though_acknowledgements_are_lost() {
-    let weather = Weather {
-        lost: 50,
-        repeated: 20,
-        held_back: 50,
-        delay: Duration::from_millis(1),
-        jitter: Duration::from_millis(5),
-    };
-    let bad = BadLab::up(weather);
-    let appliance = bad.appliance_under(&policy("syn_proxy: always", ""));
-    let _ftp = vsftpd(&bad.lab.lan, LAN);
-    // A cookie that was sent again repairs what was lost; until that has been seen.
-    let again = || appliance.count("syn-cookie") - appliance.count("syn-cookie-asked");
-    for _ in 0..5 {
-        let calls: Vec<_> = (0..40).map(|_| bad.lab.wan.start(&format!("nc -n -d {LAN} 21"))).collect();
+/// A network that loses one packet of twenty, and repeats none: what is seen twice was sent twice.
+const LOSSY: Weather = Weather {
+    lost: 50,
+    repeated: 0,
+    held_back: 50,
+    delay: Duration::from_millis(1),
+    jitter: Duration::from_millis(5),
+};
+
+/// Both servers over such a network: every client hears the one that speaks first, and is heard by the other. Each comes
+/// from an address of its own; `has_repaired` is asked after so many, until something was lost that the appliance had to
+/// make good.
+fn all_are_served_though_packets_are_lost(
+    bad: &BadLab,
+    appliance: &Appliance,
+    has_repaired: impl Fn(u64) -> bool,
+) {
+    const TOGETHER: u64 = 10;
+    let (client, server) = (&bad.lab.wan, &bad.lab.lan);
+    let ssh = servers::ssh(server, LAN);
+    let _web = servers::http(server, LAN);
+    let serves = |sources: &[String], line: &dyn Fn(&str) -> String, answer: &str| {
+        let calls: Vec<_> = sources.iter().map(|source| client.start(&line(source))).collect();
         for call in &calls {
-            let said = wait::holds_within(Duration::from_secs(40), || call.output().contains("220"));
+            let said = wait::holds_within(Duration::from_secs(60), || call.output().contains(answer));
             assert!(said, "silence: {} {}", call.output(), appliance.json(&["counters"])["reasons"]);
         }
-        if again() > 0 {
-            break;
+    };
+    let is_repaired = (0..10).any(|round| {
+        let sources: Vec<_> =
+            (0..TOGETHER).map(|number| format!("203.0.113.{}", 100 + round * TOGETHER + number)).collect();
+        for source in &sources {
+            client.must(&format!("ip address add {source}/24 dev eth0"));
         }
-    }
-    assert!(again() > 0, "no cookie had to be sent again: the network is too good");
-    let _web = servers::http(&bad.lab.lan, LAN);
-    fetches(&bad.lab.wan, LAN);
+        serves(&sources, &|source| format!("nc -n -d -s {source} {LAN} 22"), BANNER);
+        let fetch =
+            format!("curl -sS --max-time 60 -r 0-99 -o /dev/null -w %{{size_download}} http://{LAN}/");
+        serves(&sources, &|source| format!("{fetch} --interface {source}"), "100");
+        has_repaired((round + 1) * TOGETHER)
+    });
+    assert!(is_repaired, "nothing had to be made good: the network is too good");
+    ssh.is_used_by(client, LAN);
+    fetches(client, LAN);
     assert_eq!(appliance.count("tcp-bad-checksum"), 0);
+}
+
+/// Whether cookies were sent again, which is what repairs a lost acknowledgement of a client that waits.
+fn has_sent_again(appliance: &Appliance) -> bool {
+    appliance.count("syn-cookie") > appliance.count("syn-cookie-asked")
+}
+
+#[test]
+fn always_serves_clients_whose_acknowledgements_are_lost() {
+    let bad = BadLab::up(LOSSY);
+    let appliance = bad.appliance_under(&policy("syn_proxy: always", ""));
+    all_are_served_though_packets_are_lost(&bad, &appliance, |_| has_sent_again(&appliance));
+    assert_eq!(appliance.count("session-new"), 0, "nobody came without a cookie");
+}
+
+#[test]
+fn auto_serves_clients_whose_acknowledgements_are_lost() {
+    let bad = BadLab::up(LOSSY);
+    let flood = "protections: {syn_flood: {half_open: 1000, rate: 3}}\n";
+    let appliance = bad.appliance_under(&policy("syn_proxy: auto", flood));
+    all_are_served_though_packets_are_lost(&bad, &appliance, |_| has_sent_again(&appliance));
+    assert!(appliance.count("session-new") > 0, "the first ones came without");
+}
+
+#[test]
+fn verify_serves_clients_whose_resets_are_lost() {
+    let bad = BadLab::up(LOSSY);
+    let appliance = bad.appliance_under(&policy("syn_proxy: verify", ""));
+    // Who was challenged twice lost the challenge or the reset that answers it.
+    all_are_served_though_packets_are_lost(&bad, &appliance, |sources| {
+        appliance.count("syn-challenged") > sources && appliance.count("syn-verified") >= sources
+    });
+    assert_eq!(appliance.count("syn-cookie"), 0);
 }
 
 #[test]
@@ -214,6 +256,7 @@ fn auto_answers_a_flood_with_cookies_and_an_honest_client_gets_through() {
     }
     wait::until(LIMIT, "the flood is answered", || appliance.count("syn-cookie-asked") > 300);
     assert_eq!(metric(&appliance, "sekisho_syn_flooded_destinations"), 1.0);
+    assert_eq!(appliance.json(&["status"])["attacks"]["flooded_destinations"], 1);
     fetches(&lab.wan, LAN);
     assert!(appliance.count("syn-cookie-proven") >= 1, "by a cookie");
     let live = appliance.json(&["status"])["workers"][0]["sessions"].as_u64();

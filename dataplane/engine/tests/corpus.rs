@@ -64,3 +64,15 @@ fn fragments() {
     each("fragments", |data| whole += targets::fragments(data));
     assert!(whole >= 10, "datagrams of the corpus pass: {whole}");
 }
+
+/// It must not only be survived: clients prove themselves, and segments are translated.
+#[test]
+fn proxy() {
+    let (mut translated, mut proven) = (0, 0);
+    each("proxy", |data| {
+        let [more_translated, more_proven] = targets::proxy(data);
+        translated += more_translated;
+        proven += more_proven;
+    });
+    assert!(translated >= 30 && proven >= 6, "{translated} are translated, {proven} are proven");
+}

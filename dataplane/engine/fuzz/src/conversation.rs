@@ -18,6 +18,8 @@ use sekisho_engine::{Config, Engine, Outbox, Running};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
@@ -304,8 +306,18 @@ fn transport(protocol: u8, ports: [u16; 2], numbers: [u32; 2], flags: u8, said: 
     bytes
 }
 
+/// The frame of an ICMP error from the first of two hosts to the second, that quotes what the second sent to the first.
+pub(crate) fn frame_of_icmp(hosts: [IpAddr; 2], quoted: &[u8]) -> Vec<u8> {
+    let packet = frame([hosts[1], hosts[0]], TCP, &[quoted, &[0; 20][quoted.len().min(20)..]].concat());
+    // What the router that complains has seen of it: without the Ethernet header, and not to its end.
+    let headers = if hosts[0].is_ipv4() { 20 } else { 40 };
+    let seen = &packet[14..14 + headers + quoted.len().max(8)];
+    let (protocol, kind) = if hosts[0].is_ipv4() { (ICMP, [3, 4]) } else { (ICMPV6, [2, 0]) };
+    frame(hosts, protocol, &[&kind[..], &[0, 0, 0, 0, 5, 0], seen].concat())
+}
+
 /// The frame of a packet from the first of two hosts to the second.
-fn frame(hosts: [IpAddr; 2], protocol: u8, transport: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(hosts: [IpAddr; 2], protocol: u8, transport: &[u8]) -> Vec<u8> {
     let mut addresses = Vec::new();
     for host in hosts {
         match host {
@@ -324,14 +336,20 @@ fn frame(hosts: [IpAddr; 2], protocol: u8, transport: &[u8]) -> Vec<u8> {
         let ip = [&[0x60, 0, 0, 0][..], &be16(transport.len()), &[protocol, 64], &addresses].concat();
         ([0x86, 0xdd], ip)
     };
+    // ICMP has a sum of its message alone (RFC 792).
     let pseudo = [&addresses[..], &[0, protocol], &be16(transport.len())].concat();
-    let sum = match checksum(&[&pseudo, transport]) {
+    let pseudo = if protocol == ICMP { &[][..] } else { &pseudo };
+    let sum = match checksum(&[pseudo, transport]) {
         // RFC 768: a sum of zero is sent as its complement.
         0 if protocol == UDP => 0xffff,
         sum => sum,
     };
     let mut transport = transport.to_vec();
-    let at = if protocol == TCP { 16 } else { 6 };
+    let at = match protocol {
+        TCP => 16,
+        UDP => 6,
+        _ => 2,
+    };
     transport[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     [&[2; 12][..], &ethertype, &ip, &transport].concat()
 }

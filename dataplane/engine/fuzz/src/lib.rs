@@ -2,6 +2,7 @@
 
 mod conversation;
 mod fragments;
+mod proxy;
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,6 +19,7 @@ use sekisho_engine::{Config, Engine, Event, Glance, Outbox, Running, Verdict, st
 
 pub use conversation::{ftp, sip, tftp};
 pub use fragments::fragments;
+pub use proxy::proxy;
 
 /// Parses `data` as a frame and checks what must hold of its facts.
 ///

@@ -41,6 +41,7 @@ fn every_kind_of_scan_gets_its_source_blocked() {
         let total = format!("sekisho_blocks_total{{cause=\"port-scan\"}} {round}\n");
         assert!(metrics.contains(&total), "{kind}: no {total} in\n{metrics}");
         assert!(metrics.contains("sekisho_blocked_sources{cause=\"port-scan\"} 1\n"), "{kind}");
+        assert_eq!(appliance.json(&["status"])["attacks"]["blocked_sources"], 1, "{kind}");
         // What the LAN asks of it goes on.
         assert!(lab.lan.pings(WAN, 1), "{kind}");
         let released = appliance.json(&["blocks", "release", "--source", WAN]);

@@ -53,6 +53,8 @@ fn a_million_sessions_fit_and_are_listed_by_filter() {
     let is_full = wait::holds_within(Duration::from_secs(60), || live() == u64::from(SESSIONS));
     assert!(is_full, "{} of {SESSIONS} sessions", live());
 
+    let alarm = || appliance.json(&["status"])["attacks"]["table_alarm_percent"].as_u64();
+    wait::until(Duration::from_secs(10), "the alarm of a full table", || alarm() == Some(95));
     let begin = Instant::now();
     let found = appliance.sessions(&["--address", "10.7.0.0/16", "--port", "1100"]);
     let took = begin.elapsed();

@@ -36,12 +36,36 @@ pub struct Status {
     pub sessions: u64,
     /// Sessions that the tables can hold.
     pub sessions_capacity: u64,
+    /// What attacks have come to.
+    pub attacks: AttackStatus,
     /// The two ports, LAN first.
     pub ports: Vec<PortStatus>,
     /// The workers, in order of their numbers.
     pub workers: Vec<WorkerStatus>,
     /// The flow log; `null` if there is none.
     pub log: Option<LogStatus>,
+}
+
+/// What attacks have come to: what is full, flooded, kept out or suspected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AttackStatus {
+    /// The highest mark, in percent of all session tables together, that was passed and not left by five percent: 60, 80 or
+    /// 95; 0: none.
+    pub table_alarm_percent: u64,
+    /// Sessions whose handshake is not done.
+    pub sessions_half_open: u64,
+    /// Sessions of which only one side has spoken.
+    pub sessions_one_way: u64,
+    /// Destinations whose new connections are answered with SYN cookies because they are flooded (`syn_proxy: auto`).
+    pub flooded_destinations: u64,
+    /// Handshakes with servers that are under way for clients which have answered a SYN cookie.
+    pub syn_proxy_handshakes: u64,
+    /// Sources that have shown that they are real (`syn_proxy: verify`).
+    pub verified_sources: u64,
+    /// Sources on the block list.
+    pub blocked_sources: u64,
+    /// Packets, since the start, that gave a TCP session away as hijacked (`protections.hijack`).
+    pub hijack_signs: u64,
 }
 
 /// The policy in force.

@@ -17,11 +17,11 @@ mod request;
 mod words;
 
 pub use answer::{
-    Asymmetric, AsymmetricPrefix, CauseCount, Counters, CountersOfHelper, CountersOfPort, CountersOfWorker,
-    Deployed, Diagnostic, Drop, Drops, DryRun, DryRunRule, DryRunSample, Ended, EndedSession, EvidenceCount,
-    Expectation, Expectations, Fault, FaultKind, FiveTuple, Link, LiveExplanation, LogStatus, Packets,
-    PolicyStatus, PortStatus, ReasonCount, RuleCount, Session, SessionCount, SessionPage, SessionsByState,
-    Status, TimeoutOfRule, WorkerStatus,
+    Asymmetric, AsymmetricPrefix, AttackStatus, CauseCount, Counters, CountersOfHelper, CountersOfPort,
+    CountersOfWorker, Deployed, Diagnostic, Drop, Drops, DryRun, DryRunRule, DryRunSample, Ended,
+    EndedSession, EvidenceCount, Expectation, Expectations, Fault, FaultKind, FiveTuple, Link,
+    LiveExplanation, LogStatus, Packets, PolicyStatus, PortStatus, ReasonCount, RuleCount, Session,
+    SessionCount, SessionPage, SessionsByState, Status, TimeoutOfRule, WorkerStatus,
 };
 pub use blocks::{Block, BlockCount, BlockFilter, BlockedSource, Blocks};
 pub use client::{Client, ClientError};

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
 #include <rte_cycles.h>
 #include <rte_devargs.h>
 #include <rte_ether.h>
@@ -50,6 +51,12 @@ int shim_log_open(shim_log_line line, int level)
 	}
 	rte_log_set_global_level((uint32_t)level);
 	return rte_openlog_stream(stream);
+}
+
+/* Alarms go off on the thread that serves interrupts. */
+int shim_on_interrupt_thread(void (*work)(void *), void *argument)
+{
+	return rte_eal_alarm_set(1, work, argument);
 }
 
 /* A wrong argument makes EAL print its usage to standard output, which is not its to write to. */

@@ -101,6 +101,7 @@ struct shim_xstat {
 typedef void (*shim_log_line)(int level, const char *text, size_t length);
 int shim_log_open(shim_log_line line, int level);
 int shim_eal_init(int argc, char **argv);
+int shim_on_interrupt_thread(void (*work)(void *), void *argument);
 int shim_errno(void);
 int shim_lcore(void);
 uint64_t shim_rdtsc(void);

@@ -1,9 +1,11 @@
 //! DPDK's environment: started once per process, leaves nothing behind.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use sekisho_dpdk_sys as sys;
 
@@ -193,10 +195,53 @@ impl Eal {
         unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
     }
 
+    /// Has the thread on which the environment serves interrupts do `work`, and waits until it is done: what Linux keeps by
+    /// thread, such as capabilities, only the thread itself can change.
+    pub fn on_interrupt_thread(&self, work: impl FnOnce() + Send + 'static) -> Result<(), ErrandError> {
+        let (done, waiting) = mpsc::channel();
+        let errand: Errand = Box::new(move || {
+            work();
+            // Whoever waited too long is gone.
+            let _ = done.send(());
+        });
+        let argument = Box::into_raw(Box::new(errand)).cast();
+        // SAFETY: FFI; the environment runs as long as `self`, and `run_errand` takes back what it is given.
+        let code = unsafe { sys::shim_on_interrupt_thread(Some(run_errand), argument) };
+        if code < 0 {
+            // SAFETY: made by Box::into_raw above, and nobody was told of it.
+            drop(unsafe { Box::from_raw(argument.cast::<Errand>()) });
+            return Err(ErrandError::NotTaken(Errno::of(-code)));
+        }
+        waiting.recv_timeout(ERRAND_WAIT_MAX).map_err(|_| ErrandError::NotDone)
+    }
+
     /// Hands a pool over: it is freed with the environment.
     pub(crate) fn adopt_pool(&self, pool: *mut sys::rte_mempool) {
         self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner).push(PoolAddress(pool));
     }
+}
+
+/// How long the interrupt thread may take for an errand. It needs microseconds.
+const ERRAND_WAIT_MAX: Duration = Duration::from_secs(1);
+
+type Errand = Box<dyn FnOnce() + Send>;
+
+unsafe extern "C" fn run_errand(argument: *mut c_void) {
+    // SAFETY: made by Box::into_raw in `on_interrupt_thread`; an alarm goes off once.
+    let errand = unsafe { Box::from_raw(argument.cast::<Errand>()) };
+    // A panic must not unwind into C; whoever waits learns that nothing was done.
+    let _ = catch_unwind(AssertUnwindSafe(errand));
+}
+
+/// Why the thread that serves interrupts did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrandError {
+    /// The environment has no alarm for it.
+    #[error("DPDK's interrupt thread takes no errand")]
+    NotTaken(#[source] Errno),
+    /// It panicked, or took too long.
+    #[error("DPDK's interrupt thread did not do its errand within {} s", ERRAND_WAIT_MAX.as_secs())]
+    NotDone,
 }
 
 impl Drop for Inner {

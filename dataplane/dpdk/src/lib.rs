@@ -79,7 +79,7 @@ mod stats;
 pub use burst::{BURST_MAX, Burst};
 pub use clock::Clock;
 pub use device::{Device, DeviceError, DeviceInfo, DeviceSpec, data_room};
-pub use eal::{Eal, EalConfig, EalError};
+pub use eal::{Eal, EalConfig, EalError, ErrandError};
 pub use errno::Errno;
 pub use large::LargeOnHugePages;
 pub use lcore::{Lcore, LcoreError, cores_open, socket_of};

@@ -25,6 +25,19 @@ fn it_starts_once() {
     assert!(matches!(Eal::start(&config()), Err(EalError::StartedBefore)), "not after its end either");
 }
 
+#[test]
+fn the_interrupt_thread_does_an_errand_and_survives_one_that_panics() {
+    let eal = eal();
+    let here = std::thread::current().id();
+    for _ in 0..3 {
+        let (tell, told) = std::sync::mpsc::channel();
+        eal.on_interrupt_thread(move || tell.send(std::thread::current().id()).unwrap()).unwrap();
+        assert_ne!(told.try_recv().unwrap(), here, "done by the time that it returns, and elsewhere");
+        let fault = eal.on_interrupt_thread(|| panic!("as a test")).unwrap_err();
+        assert!(matches!(fault, sekisho_dpdk::ErrandError::NotDone), "{fault}");
+    }
+}
+
 /// Address and mask of the handlers of the signals that a daemon lives by.
 fn handlers() -> Vec<(usize, i32)> {
     let signals = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGCHLD, libc::SIGUSR1];

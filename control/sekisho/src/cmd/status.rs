@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sekisho_api::{Link, PortStatus, Status};
+use sekisho_api::{AttackStatus, Link, PortStatus, Status};
 
 use super::remote::{Remote, failure};
 use crate::failure::Outcome;
@@ -45,7 +45,14 @@ fn text(status: &Status) -> String {
     let age = span(policy.age_seconds);
     let sha256 = policy.sha256.get(..16).unwrap_or(&policy.sha256);
     line("", format!("generation {}, in force for {age}, SHA-256 {sha256}...", policy.generation));
-    line("sessions", format!("{} of {}", status.sessions, status.sessions_capacity));
+    let attacks = &status.attacks;
+    let alarm = match attacks.table_alarm_percent {
+        0 => String::new(),
+        mark => format!(", ALARM: over {mark} %"),
+    };
+    line("sessions", format!("{} of {}{alarm}", status.sessions, status.sessions_capacity));
+    line("", format!("{} half-open, {} unanswered", attacks.sessions_half_open, attacks.sessions_one_way));
+    line("attacks", attacks_text(attacks));
     line(
         "metrics",
         status.metrics.as_ref().map_or("off".into(), |address| format!("http://{address}/metrics")),
@@ -78,6 +85,20 @@ fn text(status: &Status) -> String {
     text + "\n" + &ports.to_text() + "\n" + &workers.to_text()
 }
 
+/// What there is to know of attacks; nothing of those that there are none of.
+fn attacks_text(attacks: &AttackStatus) -> String {
+    let parts = [
+        (attacks.flooded_destinations, "flooded destinations"),
+        (attacks.syn_proxy_handshakes, "handshakes with servers"),
+        (attacks.verified_sources, "verified sources"),
+        (attacks.blocked_sources, "blocked sources"),
+        (attacks.hijack_signs, "signs of hijacked sessions"),
+    ];
+    let seen = parts.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<_> = seen.map(|(count, what)| format!("{what}: {count}")).collect();
+    if told.is_empty() { "none seen".to_owned() } else { told.join(", ") }
+}
+
 /// The device without what the appliance added to it, but with its interface.
 fn device_name(device: &str) -> &str {
     let end = device.match_indices(',').nth(1).map_or(device.len(), |(end, _)| end);
@@ -92,4 +113,23 @@ fn link_text(port: &PortStatus) -> String {
         Some(_) => "up".to_owned(),
     };
     if port.held_down { text + ", held down" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attacks_are_told_of_where_there_are_any() {
+        assert_eq!(attacks_text(&AttackStatus::default()), "none seen");
+        let attacks = AttackStatus {
+            flooded_destinations: 2,
+            blocked_sources: 13,
+            hijack_signs: 1,
+            sessions_half_open: 5,
+            ..AttackStatus::default()
+        };
+        let told = "flooded destinations: 2, blocked sources: 13, signs of hijacked sessions: 1";
+        assert_eq!(attacks_text(&attacks), told);
+    }
 }

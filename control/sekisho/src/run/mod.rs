@@ -90,6 +90,7 @@ pub(crate) fn run(path: &Path) -> Outcome {
 
     let dataplane = launch::start(&appliance, &cores, &ready.policy)?;
     privileges::settle();
+    privileges::settle_environment(&dataplane.eal);
     let log = sink.map(|sink| FlowLog::start(sink, flow_log::QUEUE_RECORDS)).transpose();
     let log = log.context("the flow log cannot be started")?;
     let (control, threads, eal) = take_control(&appliance, &ready, keys, dataplane, &cores, &metrics, log);

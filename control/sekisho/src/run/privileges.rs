@@ -3,13 +3,15 @@
 //!
 //! Linux has capabilities by thread. The first step comes before any thread is started, so that all have no more than
 //! [`TO_START`] and can never get more; workers and the control thread take the second step each for itself, and what
-//! they start inherits that. Threads of DPDK's own (its interrupts, its telemetry) stay after the first.
+//! they start inherits that. The thread on which DPDK serves interrupts is asked to; no other one is known to keep more, and
+//! one that does, of a driver for example, is told of.
 
 use rustix::io;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
+use sekisho_dpdk::Eal;
 
 /// What opening devices takes: raw sockets and interfaces, hugepages and their physical addresses, I/O ports, locked
 /// memory, BPF programs, and files of other owners.
@@ -56,6 +58,30 @@ pub(crate) fn settle() {
     if let Err(error) = keep(TO_RUN) {
         tracing::warn!("a thread cannot give up the privileges that it needs no more: {error}");
     }
+}
+
+/// The same for the threads of the environment, and says which threads of the process kept more.
+pub(crate) fn settle_environment(eal: &Eal) {
+    if let Err(error) = eal.on_interrupt_thread(settle) {
+        tracing::warn!("{error}: it keeps the privileges that only the start takes");
+    }
+    for (name, kept) in keepers() {
+        tracing::warn!("thread {name} keeps privileges that it needs no more: {kept:?}");
+    }
+}
+
+/// Threads of this process with more than [`TO_RUN`], and what it is.
+fn keepers() -> Vec<(String, CapabilitySet)> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let kept = tasks.filter_map(|task| {
+        // A thread may have ended meanwhile.
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let bits = u64::from_str_radix(field("CapPrm:")?, 16).ok()?;
+        let kept = CapabilitySet::from_bits_retain(bits) - TO_RUN;
+        (!kept.is_empty()).then(|| (field("Name:").unwrap_or("?").to_owned(), kept))
+    });
+    kept.collect()
 }
 
 fn keep(wanted: CapabilitySet) -> io::Result<()> {

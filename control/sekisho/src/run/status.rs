@@ -10,11 +10,12 @@ use sekisho_engine::policy::{Policy, RuleId};
 use sekisho_engine::port::Port;
 use sekisho_engine::reason::Reason;
 use sekisho_engine::session::{State, TimeoutKey};
-use sekisho_worker::shared::{LoopCounters, PortCount};
+use sekisho_worker::shared::{LoopCounters, PortCount, WorkerShared};
 
 use crate::run::asymmetric;
 use crate::run::control::Control;
 use crate::run::convert;
+use crate::run::fill;
 use crate::run::helpers;
 use crate::run::policy::RuleSums;
 
@@ -58,12 +59,30 @@ pub(crate) fn status(control: &Control) -> api::Status {
         },
         sessions: control.fleet.sessions_live(),
         sessions_capacity: control.fleet.capacity(),
+        attacks: attacks(control),
         ports: control.ports.0.iter().map(|port| port.status()).collect(),
         workers: (0..)
             .zip(&about.cores)
             .filter_map(|(number, core)| worker(control, number, *core))
             .collect(),
         log: log(control),
+    }
+}
+
+fn attacks(control: &Control) -> api::AttackStatus {
+    let (fleet, now) = (&control.fleet, control.engine_now());
+    let [sessions_half_open, sessions_one_way] = fill::unestablished(control);
+    let (syn_proxy, blocks) = (&fleet.shared.syn_proxy, &fleet.shared.guards.blocks);
+    let signs = |worker: &WorkerShared| worker.engine.hijack.iter().map(|sign| sign.get()).sum::<u64>();
+    api::AttackStatus {
+        table_alarm_percent: control.alarm.get().percent(),
+        sessions_half_open,
+        sessions_one_way,
+        flooded_destinations: syn_proxy.flooded(now) as u64,
+        syn_proxy_handshakes: syn_proxy.handshakes().into(),
+        verified_sources: syn_proxy.trusted(now) as u64,
+        blocked_sources: blocks.len(now),
+        hijack_signs: fleet.workers.iter().map(|worker| signs(worker)).sum(),
     }
 }
 
@@ -155,16 +174,14 @@ fn of_reason(control: &Control, reason: Reason) -> api::ReasonCount {
 fn sessions(control: &Control) -> impl Iterator<Item = api::SessionsByState> + '_ {
     let pairs = ProtocolClass::ALL.into_iter().flat_map(|class| State::ALL.map(|state| (class, state)));
     pairs.filter_map(|(class, state)| {
-        let live = |worker: &std::sync::Arc<sekisho_worker::shared::WorkerShared>| {
-            worker.engine.sessions(class, state).get()
-        };
+        let live = |worker: &std::sync::Arc<WorkerShared>| worker.engine.sessions(class, state).get();
         let sessions: u64 = control.fleet.workers.iter().map(live).sum();
         let (protocol, state) = (class.name().to_owned(), convert::state_name(state));
         (sessions > 0).then_some(api::SessionsByState { protocol, state, sessions })
     })
 }
 
-fn of_worker(worker: u16, shared: &sekisho_worker::shared::WorkerShared) -> api::CountersOfWorker {
+fn of_worker(worker: u16, shared: &WorkerShared) -> api::CountersOfWorker {
     let counters = &shared.counters;
     api::CountersOfWorker {
         worker,

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sekisho_engine::helper::{Refusal, Stop};
+use sekisho_engine::protect::blocks::BlockCause;
 use sekisho_engine::reason::Reason;
 
 use super::*;
@@ -55,7 +56,9 @@ fn dashboard_and_alerts_name_only_metrics_that_there_are() {
 fn dashboard_and_alerts_name_only_reasons_and_causes_that_there_are() {
     let reasons: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     let stops = Stop::ALL.iter().map(|cause| cause.name());
-    let causes: BTreeSet<_> = stops.chain(Refusal::ALL.iter().map(|cause| cause.name())).collect();
+    let refusals = Refusal::ALL.iter().map(|cause| cause.name());
+    let causes: BTreeSet<_> =
+        stops.chain(refusals).chain(BlockCause::ALL.iter().map(|cause| cause.name())).collect();
     for file in ["prometheus-alerts.yaml", "grafana-dashboard.json"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(file);
         let text = std::fs::read_to_string(path).unwrap().replace('\\', "");
@@ -70,6 +73,22 @@ fn dashboard_and_alerts_name_only_reasons_and_causes_that_there_are() {
             // The dashboard shows all causes, and names none.
             assert!(named > 0 || (file, label) == ("grafana-dashboard.json", "cause"), "{file}: no {label}");
         }
+    }
+}
+
+/// What the dashboard leaves out is what a device says of itself, and versions.
+#[test]
+fn every_metric_of_an_attack_is_on_the_dashboard() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/grafana-dashboard.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let parts = ["_syn_", "_block", "_scan_", "_hijack_", "_session_table_", "_management_", "_own_frames_"];
+    let is_of_an_attack = |metric: &&Metric| parts.iter().any(|part| metric.name.contains(part));
+    let of_attacks: Vec<_> = METRICS.iter().filter(is_of_an_attack).map(|metric| metric.name).collect();
+    assert!(of_attacks.len() > 12, "{of_attacks:?}");
+    for name in of_attacks {
+        // How often the alarm rose is for alerts.
+        let is_shown = text.contains(&format!("{name}{{"));
+        assert!(is_shown || name == "sekisho_session_table_alarms_total", "{name}");
     }
 }
 

@@ -192,7 +192,7 @@ impl Talk {
         let header_len = u8::try_from(20 + options.len()).expect("60 at the most");
         let mut segment: Vec<u8> = self.ports(side).iter().flat_map(|port| port.to_be_bytes()).collect();
         segment.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
-        segment.extend([header_len / 4 << 4, flags]);
+        segment.extend([(header_len / 4) << 4, flags]);
         segment.extend(window.to_be_bytes());
         segment.extend([0; 4]);
         segment.extend(options);

@@ -13,7 +13,9 @@ pub(super) const FOR_STRANGERS_PER_MS: u32 = 128;
 /// The same for sources that are known: more than any host's share at once.
 pub(super) const FOR_KNOWN_PER_MS: u32 = 128;
 /// Datagrams of a source that may begin for one that became whole.
-const CREDIT: u32 = super::DATAGRAMS_PER_SOURCE as u32;
+const CREDIT: u32 = 64;
+
+const _: () = assert!(CREDIT as usize == super::DATAGRAMS_PER_SOURCE);
 /// Sources that are known.
 const KNOWN: usize = 1024;
 

@@ -316,7 +316,6 @@ impl Fragments {
 }
 
 /// The upper half of a hash.
-#[expect(clippy::cast_possible_truncation, reason = "that half is what is wanted")]
 const fn high(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

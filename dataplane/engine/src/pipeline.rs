@@ -495,7 +495,7 @@ impl Engine {
         let mut is_read = self.table.hot(slot).mark.is_read();
         let moved = if is_tcp {
             let segment = tcp::Segment::of(facts, head);
-            let (hot, _) = self.table.both(slot);
+            let hot = self.table.hot_mut(slot);
             let (mode, opener) = (hot.tcp_window(), hot.from().index());
             let sign = tcp::sign_of(&hot.peers, port.index(), &facts.tcp);
             let mut outcome = tcp::track(&mut hot.peers, port.index(), opener, &segment, mode);
@@ -574,7 +574,7 @@ impl Engine {
 
     /// Starts the idle timer anew, and moves the session to `state` if it is not there yet.
     pub(crate) fn touch(&mut self, now: Instant, port: Port, slot: u32, state: State) {
-        let (hot, _) = self.table.both(slot);
+        let hot = self.table.hot_mut(slot);
         if hot.is_asked() {
             if !hot.answer(port) && hot.state == state {
                 return;

@@ -13,9 +13,7 @@ pub(super) const FOR_STRANGERS_PER_MS: u32 = 128;
 /// The same for sources that are known: more than any host's share at once.
 pub(super) const FOR_KNOWN_PER_MS: u32 = 128;
 /// Datagrams of a source that may begin for one that became whole.
-const CREDIT: u32 = 64;
-
-const _: () = assert!(CREDIT as usize == super::DATAGRAMS_PER_SOURCE);
+const CREDIT: usize = super::DATAGRAMS_PER_SOURCE;
 /// Sources that are known.
 const KNOWN: usize = 1024;
 
@@ -23,7 +21,7 @@ const KNOWN: usize = 1024;
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     tag: u32,
-    credit: u32,
+    credit: usize,
 }
 
 /// What has been given in this millisecond, and who is known.
@@ -53,7 +51,7 @@ impl Gate {
         let known = &mut self.known[super::bucket_of(source, KNOWN)];
         let is_let_in = *to_known < FOR_KNOWN_PER_MS && known.credit > 0 && known.tag == tag(source);
         *to_known += u32::from(is_let_in);
-        known.credit -= u32::from(is_let_in);
+        known.credit -= usize::from(is_let_in);
         is_let_in
     }
 
@@ -96,9 +94,9 @@ mod tests {
         let (mut gate, now) = (Gate::new(), Instant::from_secs(5));
         gate.know(HOST);
         assert_eq!(let_in(&mut gate, now, Port::Wan, STRANGER), FOR_STRANGERS_PER_MS as usize);
-        assert_eq!(let_in(&mut gate, now, Port::Wan, HOST), CREDIT as usize);
+        assert_eq!(let_in(&mut gate, now, Port::Wan, HOST), CREDIT);
         gate.know(HOST);
-        assert_eq!(let_in(&mut gate, now, Port::Wan, HOST), CREDIT as usize);
+        assert_eq!(let_in(&mut gate, now, Port::Wan, HOST), CREDIT);
         gate.know(HOST);
         assert_eq!(let_in(&mut gate, now, Port::Wan, HOST), 0, "they are shared by all that are known");
         assert_eq!(let_in(&mut gate, now, Port::Wan, HOST ^ 1), 0, "another in the same place is not he");

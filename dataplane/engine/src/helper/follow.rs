@@ -200,7 +200,7 @@ impl Engine {
         counts.followed.add(1);
         counts.following.add(1);
         self.table.put_beside(slot, [u64::from(number), 0]);
-        let (hot, _) = self.table.both(slot);
+        let hot = self.table.hot_mut(slot);
         hot.mark = Mark::followed(helper).beside(hot.mark);
         self.heed(now, port, facts, head, slot);
     }
@@ -268,7 +268,7 @@ impl Engine {
             let counts = &self.counters.helpers[helper.index()];
             counts.stopped(stop).add(1);
             counts.following.sub(1);
-            let (hot, _) = self.table.both(slot);
+            let hot = self.table.hot_mut(slot);
             hot.mark = hot.mark.stopped();
         }
     }
@@ -305,7 +305,7 @@ impl Engine {
         }
         self.followers.give_back(self.table.number_beside(slot));
         self.expectations.end_following();
-        self.table.both(slot).0.mark = Mark::default().beside(mark);
+        self.table.hot_mut(slot).mark = Mark::default().beside(mark);
     }
 }
 

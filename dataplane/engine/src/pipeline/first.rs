@@ -201,7 +201,7 @@ impl Engine {
             _ => State::Unreplied,
         };
         let slot = self.take_slot(arrival, port, state, out)?;
-        let (hot, _) = self.table.both(slot);
+        let hot = self.table.hot_mut(slot);
         if facts.protocol == protocol::TCP {
             let segment = tcp::Segment::of(facts, head);
             let begin = if is_midstream(facts) { tcp::pick_up } else { tcp::open };

@@ -115,7 +115,7 @@ impl Engine {
         if *slot == NIL || !plain.is_steady || !self.table.is(*slot, &plain.key, *hashed) {
             return false;
         }
-        let (hot, _) = self.table.both(*slot);
+        let hot = self.table.hot_mut(*slot);
         if !self.running.policy.is_alike(hot.policy()) || !hot.is_smooth() {
             return false;
         }

@@ -46,7 +46,7 @@ impl Engine {
         if verdict.reason == Reason::SessionNew
             && let Some(slot) = verdict.session.and_then(|id| self.table.slot(id))
         {
-            pairs::begin(self.table.both(slot).0, port, parent.is_some());
+            pairs::begin(self.table.hot_mut(slot), port, parent.is_some());
             // There was room a moment ago.
             if let Ok(Some(oldest)) = self.pairs.begin(&self.table, slot)
                 && let Some(oldest) = self.table.slot(oldest)
@@ -76,7 +76,7 @@ impl Engine {
         if verdict.reason == Reason::SessionNew
             && let Some(slot) = verdict.session.and_then(|id| self.table.slot(id))
         {
-            self.table.both(slot).0.peers = peers;
+            self.table.hot_mut(slot).peers = peers;
         }
         verdict
     }
@@ -105,7 +105,7 @@ impl Engine {
         key: &FlowKey,
     ) -> sctp::Outcome {
         let packet = wire::Packet::of(facts, head);
-        let (hot, _) = self.table.both(slot);
+        let hot = self.table.hot_mut(slot);
         let mut sides = hot.peers.map(Side::read);
         let outcome = sctp::track(&mut sides, hot.state, port.index(), &packet);
         hot.peers = sides.map(Side::kept);

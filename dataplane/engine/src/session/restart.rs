@@ -68,11 +68,11 @@ impl Engine {
             }
         };
         self.keep(slot, admission);
-        self.table.both(slot).0.peers = peers;
+        self.table.hot_mut(slot).peers = peers;
         if is_translated {
             // The SYN left with numbers that were translated.
             self.table.set_translation(slot, &translation);
-            self.table.both(slot).0.mark.set_translated();
+            self.table.hot_mut(slot).mark.set_translated();
         }
         self.table.both(slot).1.set_rule(self.running.policy.key(rule));
         if let Some(helper) = self.running.policy.helper_for(rule, &query) {

@@ -372,6 +372,12 @@ impl Table {
         &self.hot[slot as usize]
     }
 
+    /// The same, to write.
+    #[inline]
+    pub(crate) fn hot_mut(&mut self, slot: u32) -> &mut Hot {
+        &mut self.hot[slot as usize]
+    }
+
     /// Both parts of a session.
     #[inline]
     pub(crate) fn both(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {

@@ -208,7 +208,7 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn count_half_open(&mut self, arrival: &Arrival<'_>, slot: u32, place: Place) {
         self.table.set_place(slot, place);
-        self.table.both(slot).0.mark.set_counted(true);
+        self.table.hot_mut(slot).mark.set_counted(true);
         let limits = self.running.policy.ruleset.protections.syn_flood;
         self.syn_proxy.destinations.open(place, arrival.now, limits);
     }
@@ -217,7 +217,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn uncount_half_open(&mut self, now: crate::time::Instant, slot: u32) {
-        self.table.both(slot).0.mark.set_counted(false);
+        self.table.hot_mut(slot).mark.set_counted(false);
         let limits = self.running.policy.ruleset.protections.syn_flood;
         self.syn_proxy.destinations.close(self.table.place(slot), now, limits);
     }

@@ -384,7 +384,7 @@ impl Engine {
         if let Some(handshake) = &ended {
             self.table.set_cookie(slot, handshake.proof.cookie.sequence);
         }
-        let (hot, _) = self.table.both(slot);
+        let hot = self.table.hot_mut(slot);
         hot.mark.set_shaking_hands(false);
         hot.mark.set_translated();
         ended
@@ -464,7 +464,7 @@ impl Engine {
         }
         self.table.set_translation(slot, &translation);
         self.table.set_cookie(slot, 0);
-        self.table.both(slot).0.mark.set_translated();
+        self.table.hot_mut(slot).mark.set_translated();
         self.translate(arrival, slot, out);
     }
 

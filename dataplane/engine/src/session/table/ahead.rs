@@ -32,7 +32,8 @@ impl Table {
         prefetch(&self.ties[slot as usize]);
     }
 
-    /// The slot that the session which hashes to that seems to have, whose line is asked for; [`NIL`] if there is none. Only [`Table::is`] tells.
+    /// The slot that the session which hashes to that seems to have, whose line is asked for; [`NIL`] if there is
+    /// none. Only [`Table::is`] tells.
     #[inline]
     pub(crate) fn candidate(&self, hashed: Hashed) -> u32 {
         let bucket = &self.buckets[hashed.first as usize];

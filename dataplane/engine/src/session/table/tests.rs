@@ -271,7 +271,7 @@ fn questions_to_the_ends_and_a_syn_in_the_midst_leave_each_other_alone() {
         table.count_probe(slot);
         assert_eq!((table.probes(slot), table.attempt(slot)), (round, attempt));
     }
-    table.both(slot).0.settle();
+    table.hot_mut(slot).settle();
     assert_eq!(table.probes(slot), 0);
     table.count_probe(slot);
     assert_eq!(table.probes(slot), 1);

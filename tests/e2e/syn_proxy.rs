@@ -154,7 +154,8 @@ fn all_are_served_though_packets_are_lost(
         let calls: Vec<_> = sources.iter().map(|source| client.start(&line(source))).collect();
         for call in &calls {
             let said = wait::holds_within(Duration::from_secs(60), || call.output().contains(answer));
-            assert!(said, "silence: {} {}", call.output(), appliance.json(&["counters"])["reasons"]);
+            let state = || [["sessions"], ["counters"]].map(|listing| appliance.json(&listing).to_string());
+            assert!(said, "silence: {} {:?}", call.output(), state());
         }
     };
     let is_repaired = (0..10).any(|round| {

@@ -15,7 +15,8 @@ use crate::wire::Wire;
 /// How bad it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
-    /// Frames lost, of a thousand.
+    /// Frames lost, of a thousand. Of two that follow each other one comes through, so that who waits alone, and longer
+    /// each time, does not wait for luck.
     pub lost: u64,
     /// Frames that come twice, of a thousand.
     pub repeated: u64,
@@ -79,6 +80,7 @@ impl Drop for Impairment {
 fn carry(from: &Wire, to: &Wire, weather: Weather, mut dice: Seeded, stop: &AtomicBool, counts: &Counts) {
     let mut flying: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>> = BinaryHeap::new();
     let mut number = 0;
+    let mut was_lost = false;
     let is_one_of = |of_thousand: u64, count: &AtomicU64, dice: &mut Seeded| {
         let is = dice.number() % 1000 < of_thousand;
         count.fetch_add(u64::from(is), Ordering::Relaxed);
@@ -94,9 +96,11 @@ fn carry(from: &Wire, to: &Wire, weather: Weather, mut dice: Seeded, stop: &Atom
         let due =
             flying.peek().map_or(Duration::from_millis(50), |Reverse((due, ..))| due.duration_since(now));
         let Some(frame) = from.receive(due.max(Duration::from_micros(50))) else { continue };
-        if is_one_of(weather.lost, &counts.lost, &mut dice) {
+        if !was_lost && is_one_of(weather.lost, &counts.lost, &mut dice) {
+            was_lost = true;
             continue;
         }
+        was_lost = false;
         let copies = 1 + u64::from(is_one_of(weather.repeated, &counts.repeated, &mut dice));
         for _ in 0..copies {
             let mut due = Instant::now() + weather.delay;

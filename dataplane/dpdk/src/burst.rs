@@ -100,12 +100,25 @@ impl Burst {
         present.map(|(place, &mbuf)| (place, unsafe { PacketMut::of(mbuf) }))
     }
 
+    /// Whether any packet is made of more segments than one.
+    #[inline]
+    pub fn has_chains(&self) -> bool {
+        self.packets().any(|(_, packet)| packet.segment_count() > 1)
+    }
+
     /// Asks the processor to fetch the first bytes of the packet at a place.
     #[inline]
     pub fn prefetch(&self, place: usize) {
         if let Some(packet) = self.get(place) {
             prefetch(packet.data().as_ptr());
         }
+    }
+
+    /// The same as [`Self::push`] for a packet whose record another core has written, which is fetched meanwhile.
+    #[inline]
+    pub fn push_from_afar(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        prefetch(packet.record());
+        self.push(packet)
     }
 
     /// Adds a packet at the end; gives it back when there is no room.
@@ -151,6 +164,10 @@ impl Burst {
     /// 0. Returns their bytes, all segments counted. What finds no room there stays.
     #[inline]
     pub fn move_all_to(&mut self, places: u64, other: &mut Burst) -> u64 {
+        let has_all = self.gaps == 0 && self.len > 0 && places == u64::MAX >> (BURST_MAX - self.len);
+        if has_all && self.len <= other.room() {
+            return self.move_whole_to(other);
+        }
         let (mut left, mut bytes) = (places, 0);
         while left != 0 {
             let place = left.trailing_zeros() as usize;
@@ -160,6 +177,18 @@ impl Burst {
                 bytes += len as u64;
             }
         }
+        bytes
+    }
+
+    /// Moves all packets, of which none is missing and for which there is room.
+    #[inline]
+    fn move_whole_to(&mut self, other: &mut Burst) -> u64 {
+        let bytes = self.packets().map(|(_, packet)| packet.total_len() as u64).sum();
+        let own = &mut self.mbufs[..self.len];
+        other.mbufs[other.len..][..own.len()].copy_from_slice(own);
+        own.fill(std::ptr::null_mut());
+        other.len += own.len();
+        self.gaps = self.len;
         bytes
     }
 

@@ -13,15 +13,40 @@ use support::{eal, open, pool};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { burst: usize, length: usize },
-    Take { burst: usize, place: usize },
-    PutBack { burst: usize },
+    Push {
+        burst: usize,
+        length: usize,
+    },
+    Take {
+        burst: usize,
+        place: usize,
+    },
+    PutBack {
+        burst: usize,
+    },
     DropHeld,
-    Move { from: usize, place: usize },
-    Compact { burst: usize },
-    Clear { burst: usize },
-    Send { burst: usize },
-    Receive { burst: usize },
+    Move {
+        from: usize,
+        place: usize,
+    },
+    /// Those whose bits are set; with `whole` all, as of a burst of which nothing is dropped.
+    MoveAll {
+        from: usize,
+        places: u64,
+        whole: bool,
+    },
+    Compact {
+        burst: usize,
+    },
+    Clear {
+        burst: usize,
+    },
+    Send {
+        burst: usize,
+    },
+    Receive {
+        burst: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => burst.clone().prop_map(|burst| Step::PutBack { burst }),
         1 => Just(Step::DropHeld),
         4 => (burst.clone(), place).prop_map(|(from, place)| Step::Move { from, place }),
+        3 => (burst.clone(), any::<u64>(), any::<bool>())
+            .prop_map(|(from, places, whole)| Step::MoveAll { from, places, whole }),
         1 => burst.clone().prop_map(|burst| Step::Compact { burst }),
         1 => burst.clone().prop_map(|burst| Step::Clear { burst }),
         2 => burst.clone().prop_map(|burst| Step::Send { burst }),
@@ -110,6 +137,24 @@ fn apply(number: usize, step: &Step, model: &mut Model, real: &mut Real, pool: &
                 model.bursts[1 - from].push(expected);
             }
         }
+        Step::MoveAll { from, places, whole } => {
+            let len = model.bursts[from].len();
+            let all = if len == 0 { 0 } else { u64::MAX >> (BURST_MAX - len) };
+            let places = if whole { all } else { places };
+            let (first, second) = real.bursts.split_at_mut(1);
+            let (source, target) =
+                if from == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
+            let mut expected = 0;
+            for place in (0..len).filter(|place| places >> place & 1 != 0) {
+                if model.bursts[1 - from].len() < BURST_MAX
+                    && let Some(frame) = model.bursts[from][place].take()
+                {
+                    expected += frame.len() as u64;
+                    model.bursts[1 - from].push(Some(frame));
+                }
+            }
+            assert_eq!(source.move_all_to(places, target), expected);
+        }
         Step::Compact { burst } => {
             real.bursts[burst].compact();
             model.bursts[burst].retain(Option::is_some);
@@ -138,6 +183,7 @@ fn agree(model: &Model, real: &Real) {
         assert_eq!(real.len(), model.len());
         assert_eq!(real.packet_count(), model.iter().flatten().count());
         assert_eq!(real.room(), BURST_MAX - model.len());
+        assert_eq!(real.has_chains(), model.iter().flatten().any(|frame| frame.len() > 2048));
         for (place, expected) in model.iter().enumerate() {
             let found = real.get(place);
             assert!(found.is_none_or(|packet| packet.is_sound()));

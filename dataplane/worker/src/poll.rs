@@ -17,7 +17,7 @@ use sekisho_engine::{Engine, Glance, Outbox, Running, steer};
 use crate::BURST_MAX;
 use crate::io::{PacketIo, View};
 use crate::query::{Answer, Order, Question, Request, Weighing};
-use crate::shared::{Bundle, Handed, Handoff, Switch, WorkerShared};
+use crate::shared::{Bundle, Handed, Handoff, PARCEL_MAX, Parcel, Switch, WorkerShared};
 
 mod fragments;
 
@@ -49,7 +49,7 @@ const FAREWELL_MAX: Duration = Duration::from_millis(300);
 /// what was received once is not to be lost on the way.
 const HANDED_BURSTS: usize = 4;
 /// Frames ahead of the one at hand whose headers are fetched.
-const PREFETCH_AHEAD: usize = 4;
+const PREFETCH_AHEAD: usize = 8;
 /// Frames ahead of the one at hand whose sessions' lines are asked for: as many as a core waits for at a time. With more it
 /// waits for them at once, and has nothing else to do meanwhile.
 const LOCATE_AHEAD: usize = 12;
@@ -86,6 +86,10 @@ pub struct Worker<Io: PacketIo> {
     switch: Arc<Switch>,
     shared: Arc<WorkerShared>,
     handoff: Handoff<Io::Packet>,
+    /// What goes to each worker when the batch is done, or sooner if it is a whole parcel.
+    parcels: Box<[Parcel<Io::Packet>]>,
+    /// Whether there is anything in them.
+    has_parcels: bool,
     /// Frames that wait for the rest of their datagrams.
     shelf: Shelf<Io::Packet>,
     /// The datagram at hand that is whole.
@@ -128,6 +132,8 @@ impl<Io: PacketIo> Worker<Io> {
             outbox: Outbox::new(BURST_MAX, 4 * BURST_MAX),
             switch,
             shared,
+            parcels: (0..handoff.workers()).map(|_| Parcel::new()).collect(),
+            has_parcels: false,
             handoff,
             shelf: Shelf::new(),
             bundle: Box::default(),
@@ -186,7 +192,8 @@ impl<Io: PacketIo> Worker<Io> {
             for _ in 0..HANDED_BURSTS {
                 let handed = self.take_handed(now);
                 found += handed;
-                if handed < BURST_MAX {
+                // There was room for another parcel, and none.
+                if handed <= BURST_MAX - PARCEL_MAX {
                     break;
                 }
             }
@@ -202,11 +209,13 @@ impl<Io: PacketIo> Worker<Io> {
     /// Frames that others received and this worker owns.
     fn take_handed(&mut self, now: Instant) -> usize {
         let mut ports = ArrayVec::<Port, BURST_MAX>::new();
-        while !ports.is_full()
-            && let Some(handed) = self.handoff.take(self.config.worker)
+        while ports.remaining_capacity() >= PARCEL_MAX
+            && let Some(parcel) = self.handoff.take(self.config.worker)
         {
-            ports.push(handed.port);
-            self.io.accept(handed.packet);
+            for Handed { port, packet } in parcel {
+                ports.push(port);
+                self.io.accept(packet);
+            }
         }
         if !ports.is_empty() {
             self.shared.counters.handed_in.add(ports.len() as u64);
@@ -219,7 +228,11 @@ impl<Io: PacketIo> Worker<Io> {
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
         let len = len.min(BURST_MAX);
         self.shared.counters.bursts.add(1);
-        let bytes = self.glance(len, &port_of, from_device);
+        let bytes = if from_device && self.handoff.workers() > 1 {
+            self.glance_among_others(len, &port_of)
+        } else {
+            self.glance::<false>(len, &port_of, from_device)
+        };
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
@@ -255,7 +268,7 @@ impl<Io: PacketIo> Worker<Io> {
                 let is_forward = self.judge(now, place, port, from_device);
                 self.follow_outbox(place, is_forward);
                 is_forward
-            } else if from_device && workers > 1 && glance.owner(workers) != self.config.worker {
+            } else if !glance.is_sought() {
                 self.hand_over(place, port, glance.owner(workers));
                 continue;
             } else if self.engine.pass(now, port, glance) {
@@ -275,6 +288,9 @@ impl<Io: PacketIo> Worker<Io> {
         self.engine.count_passed(passed);
         if too_long > 0 {
             self.shared.engine.reason(Reason::TooLong).add(too_long);
+        }
+        if self.has_parcels {
+            self.pass_parcels();
         }
         self.let_leave();
         self.io.release();
@@ -319,8 +335,21 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// A glance at all frames; returns how many bytes they are.
-    fn glance(&mut self, len: usize, port_of: &impl Fn(usize) -> Port, from_device: bool) -> u64 {
+    /// [`Worker::glance`] at frames some of which others own.
+    #[inline(never)]
+    fn glance_among_others(&mut self, len: usize, port_of: &impl Fn(usize) -> Port) -> u64 {
+        self.glance::<true>(len, port_of, true)
+    }
+
+    /// A glance at all frames; returns how many bytes they are. What another worker owns, if any is `SHARED`, it looks for
+    /// itself.
+    #[inline(always)]
+    fn glance<const SHARED: bool>(
+        &mut self,
+        len: usize,
+        port_of: &impl Fn(usize) -> Port,
+        from_device: bool,
+    ) -> u64 {
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
         }
@@ -334,7 +363,14 @@ impl<Io: PacketIo> Worker<Io> {
             let checksum = if from_device { checksum } else { DeviceChecksum::Good };
             bytes += wire_len as u64;
             self.lengths[place] = wire_len;
-            self.engine.glance(port_of(place), head, wire_len, checksum, &mut self.glances[place]);
+            let (port, glance) = (port_of(place), &mut self.glances[place]);
+            if !SHARED {
+                self.engine.glance(port, head, wire_len, checksum, glance);
+            } else if glance.read(port, head, wire_len, checksum)
+                && glance.owner(self.handoff.workers()) == self.config.worker
+            {
+                self.engine.seek(glance);
+            }
         }
         bytes
     }
@@ -364,11 +400,34 @@ impl<Io: PacketIo> Worker<Io> {
         self.engine.inspect(now, port, &facts, head, &mut self.outbox).is_forward()
     }
 
+    /// Puts a frame among those that go to `owner`.
+    #[inline(never)]
     fn hand_over(&mut self, place: usize, port: Port, owner: u16) {
         let Some(packet) = self.io.take(place) else { return };
-        match self.handoff.pass(owner, Handed { port, packet }) {
-            Ok(()) => self.shared.counters.handed_over.add(1),
-            Err(_) => self.shared.engine.reason(Reason::HandoffFull).add(1),
+        let parcel = &mut self.parcels[usize::from(owner)];
+        parcel.push(Handed { port, packet });
+        self.has_parcels = true;
+        if parcel.is_full() {
+            self.pass_parcel(owner);
+        }
+    }
+
+    #[inline(never)]
+    fn pass_parcels(&mut self) {
+        self.has_parcels = false;
+        for owner in 0..self.handoff.workers() {
+            if !self.parcels[usize::from(owner)].is_empty() {
+                self.pass_parcel(owner);
+            }
+        }
+    }
+
+    fn pass_parcel(&mut self, owner: u16) {
+        let parcel = self.parcels[usize::from(owner)].take();
+        let frames = parcel.len() as u64;
+        match self.handoff.pass(owner, parcel) {
+            Ok(()) => self.shared.counters.handed_over.add(frames),
+            Err(_) => self.shared.engine.reason(Reason::HandoffFull).add(frames),
         }
     }
 

@@ -123,6 +123,12 @@ pub struct Handed<P> {
     pub packet: P,
 }
 
+/// Frames that go to one worker together. What crosses between cores costs by the line of memory, and so it is crossed for some
+/// frames at once.
+pub(crate) type Parcel<P> = ArrayVec<Handed<P>, PARCEL_MAX>;
+/// Frames in a parcel at the most: a burst of which half are for one other worker makes two.
+pub(crate) const PARCEL_MAX: usize = 16;
+
 /// A whole datagram that came in fragments, on its way to the worker that owns its session.
 #[derive(Debug)]
 pub(crate) struct Bundle<P> {
@@ -140,14 +146,40 @@ impl<P> Default for Bundle<P> {
 /// The hand-off rings: of each kind one for each worker, which alone takes from it; all the others put in.
 #[derive(Debug)]
 pub struct Handoff<P> {
-    rings: Arc<[CachePadded<ArrayQueue<Handed<P>>>]>,
+    rings: Arc<[CachePadded<ArrayQueue<Parcel<P>>>]>,
+    /// Frames in the parcels that wait for each worker.
+    waiting: Arc<[Waiting]>,
     bundles: Arc<[CachePadded<Bundles<P>>]>,
-    /// Frames in the bundles that wait for each worker. Who puts them in adds them, who takes them out takes them off.
-    bundled: Arc<[CachePadded<AtomicUsize>]>,
-    /// So many at the most.
-    bundled_max: usize,
+    /// Frames in the bundles that wait for each worker.
+    bundled: Arc<[Waiting]>,
     /// Bundles that are empty. All are made at the start and come back here. Any worker: push and pop.
     spare: Arc<Bundles<P>>,
+}
+
+/// Frames that wait for a worker. Who puts them in adds them, who takes them out takes them off.
+#[derive(Debug)]
+struct Waiting {
+    frames: CachePadded<AtomicUsize>,
+    max: usize,
+}
+
+impl Waiting {
+    fn at_most(max: usize) -> Self {
+        Self { frames: CachePadded::default(), max }
+    }
+
+    /// Adds so many, if there is room for them.
+    fn add(&self, frames: usize) -> bool {
+        let has_room = self.frames.fetch_add(frames, Relaxed) + frames <= self.max;
+        if !has_room {
+            self.take_off(frames);
+        }
+        has_room
+    }
+
+    fn take_off(&self, frames: usize) {
+        self.frames.fetch_sub(frames, Relaxed);
+    }
 }
 
 /// In boxes, so that no frame moves when a bundle does.
@@ -159,20 +191,20 @@ impl<P> Clone for Handoff<P> {
     fn clone(&self) -> Self {
         Self {
             rings: Arc::clone(&self.rings),
+            waiting: Arc::clone(&self.waiting),
             bundles: Arc::clone(&self.bundles),
             bundled: Arc::clone(&self.bundled),
-            bundled_max: self.bundled_max,
             spare: Arc::clone(&self.spare),
         }
     }
 }
 
 impl<P> Handoff<P> {
-    /// Rings for so many workers, each with room for so many frames, and for as many again in whole datagrams that came
-    /// in fragments.
+    /// Rings for so many workers, each with room for so many frames (at least [`PARCEL_MAX`]), and for as many again in whole
+    /// datagrams that came in fragments.
     pub fn new(workers: u16, frames: usize) -> Self {
-        let frames = frames.max(1);
-        let bundles = frames.min(BUNDLES_MAX);
+        let bundles = frames.clamp(1, BUNDLES_MAX);
+        let frames = frames.max(PARCEL_MAX);
         let spares = if workers > 1 { usize::from(workers) * bundles } else { 0 };
         let spare = ArrayQueue::new(spares.max(1));
         for _ in 0..spares {
@@ -180,11 +212,11 @@ impl<P> Handoff<P> {
             let _ = spare.push(Box::default());
         }
         Self {
-            rings: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(frames))).collect(),
+            rings: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(frames / 4))).collect(),
+            waiting: (0..workers).map(|_| Waiting::at_most(frames)).collect(),
             bundles: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(bundles))).collect(),
-            bundled: (0..workers).map(|_| CachePadded::default()).collect(),
             // An empty ring takes the longest datagram.
-            bundled_max: frames.max(FRAGMENTS_MAX),
+            bundled: (0..workers).map(|_| Waiting::at_most(frames.max(FRAGMENTS_MAX))).collect(),
             spare: Arc::new(spare),
         }
     }
@@ -194,13 +226,23 @@ impl<P> Handoff<P> {
         u16::try_from(self.rings.len()).expect("made for a u16 of workers")
     }
 
-    /// Passes a frame on; gives it back when the ring is full.
-    pub(crate) fn pass(&self, worker: u16, handed: Handed<P>) -> Result<(), Handed<P>> {
-        self.rings[usize::from(worker)].push(handed)
+    /// Passes frames on; gives them back when the ring is full.
+    pub(crate) fn pass(&self, worker: u16, parcel: Parcel<P>) -> Result<(), Parcel<P>> {
+        let (frames, waiting) = (parcel.len(), &self.waiting[usize::from(worker)]);
+        if !waiting.add(frames) {
+            return Err(parcel);
+        }
+        let passed = self.rings[usize::from(worker)].push(parcel);
+        if passed.is_err() {
+            waiting.take_off(frames);
+        }
+        passed
     }
 
-    pub(crate) fn take(&self, worker: u16) -> Option<Handed<P>> {
-        self.rings[usize::from(worker)].pop()
+    pub(crate) fn take(&self, worker: u16) -> Option<Parcel<P>> {
+        let parcel = self.rings[usize::from(worker)].pop()?;
+        self.waiting[usize::from(worker)].take_off(parcel.len());
+        Some(parcel)
     }
 
     /// Passes a datagram on, and puts an empty bundle in its place. `false` when the ring is full, or all bundles are on
@@ -209,20 +251,20 @@ impl<P> Handoff<P> {
         let Some(spare) = self.spare.pop() else { return false };
         let (frames, bundled) = (bundle.frames.len(), &self.bundled[usize::from(worker)]);
         let passed = std::mem::replace(bundle, spare);
-        let refused = if bundled.fetch_add(frames, Relaxed) + frames > self.bundled_max {
-            passed
-        } else {
+        let refused = if bundled.add(frames) {
             let Err(refused) = self.bundles[usize::from(worker)].push(passed) else { return true };
+            bundled.take_off(frames);
             refused
+        } else {
+            passed
         };
-        bundled.fetch_sub(frames, Relaxed);
         self.give_back(std::mem::replace(bundle, refused));
         false
     }
 
     pub(crate) fn take_bundle(&self, worker: u16) -> Option<Box<Bundle<P>>> {
         let bundle = self.bundles[usize::from(worker)].pop()?;
-        self.bundled[usize::from(worker)].fetch_sub(bundle.frames.len(), Relaxed);
+        self.bundled[usize::from(worker)].take_off(bundle.frames.len());
         Some(bundle)
     }
 

@@ -185,7 +185,7 @@ impl PacketIo for DpdkIo {
         let turn = &mut self.turn[port.index()];
         *turn = if *turn + 1 < count { *turn + 1 } else { 0 };
         let received = arrivals[*turn].receive(&mut self.batch);
-        if received > 0 {
+        if self.batch.has_chains() {
             self.join_short_heads();
         }
         received
@@ -193,7 +193,7 @@ impl PacketIo for DpdkIo {
 
     fn accept(&mut self, packet: Mbuf) {
         // The loop takes no more than a burst holds.
-        drop(self.batch.push(packet));
+        drop(self.batch.push_from_afar(packet));
     }
 
     fn prefetch(&mut self, place: usize) {

@@ -23,11 +23,23 @@ use crate::upkeep::stamp;
 /// What is known of a frame at a glance. Made once for each place of a burst, and written over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Glance {
-    is_plain: bool,
+    kind: Kind,
     /// Where its session seems to be.
     slot: u32,
     hashed: Hashed,
     plain: Plain,
+}
+
+/// What kind of frame it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// Not a plain packet.
+    #[default]
+    Other,
+    /// A plain packet.
+    Plain,
+    /// A plain packet whose session was asked for: not one that another worker owns.
+    Sought,
 }
 
 /// What is known of a plain packet of no session.
@@ -45,7 +57,22 @@ impl Glance {
     /// Whether it is a plain packet; if not, nothing more is known of it.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.is_plain
+        self.kind != Kind::Other
+    }
+
+    /// Whether its session was asked for ([`Engine::seek`]).
+    #[inline]
+    pub fn is_sought(&self) -> bool {
+        self.kind == Kind::Sought
+    }
+
+    /// Looks at a frame that arrived on `port`; `head` and `wire_len` as for [`crate::packet::parse`]. Whether it is a plain
+    /// packet.
+    #[inline(always)]
+    pub fn read(&mut self, port: Port, head: &[u8], wire_len: usize, device: DeviceChecksum) -> bool {
+        let is_plain = self.plain.read(port, head, wire_len, device);
+        self.kind = if is_plain { Kind::Plain } else { Kind::Other };
+        is_plain
     }
 
     /// The worker, of `workers`, that owns the plain packet: what [`steer::owner`] says.
@@ -56,7 +83,7 @@ impl Glance {
 }
 
 impl Engine {
-    /// Looks at a frame that arrived on `port`; `head` and `wire_len` as for [`crate::packet::parse`].
+    /// Looks at a frame, and asks for its session: [`Glance::read`] and [`Engine::seek`].
     #[inline(always)]
     pub fn glance(
         &self,
@@ -66,18 +93,24 @@ impl Engine {
         device: DeviceChecksum,
         glance: &mut Glance,
     ) {
-        glance.is_plain = glance.plain.read(port, head, wire_len, device);
-        if glance.is_plain {
-            glance.hashed = self.table.hash_packed(&glance.plain.key);
-            self.table.prefetch_bucket(glance.hashed);
+        if glance.read(port, head, wire_len, device) {
+            self.seek(glance);
         }
     }
 
-    /// Finds the session that a packet seems to have, if it is a plain one. Whether [`Engine::locate_elsewhere`] is to look for
+    /// Asks for the bucket of the index where the session of a plain packet would be. Without that it is not looked for.
+    #[inline(always)]
+    pub fn seek(&self, glance: &mut Glance) {
+        glance.kind = Kind::Sought;
+        glance.hashed = self.table.hash_packed(&glance.plain.key);
+        self.table.prefetch_bucket(glance.hashed);
+    }
+
+    /// Finds the session that a packet seems to have, if it was asked for. Whether [`Engine::locate_elsewhere`] is to look for
     /// it further: the fuller the table, the more sessions are in their other bucket.
     #[inline(always)]
     pub fn locate(&self, glance: &mut Glance) -> bool {
-        if glance.is_plain {
+        if glance.is_sought() {
             glance.slot = self.table.candidate(glance.hashed);
             if glance.slot == NIL {
                 // What is asked last before it is dropped.
@@ -97,7 +130,7 @@ impl Engine {
     /// Asks for what else of its session a packet needs that opens or closes it, some packets after [`Engine::locate`].
     #[inline(always)]
     pub fn anticipate(&self, glance: &Glance) {
-        if glance.is_plain && glance.slot != NIL {
+        if glance.is_sought() && glance.slot != NIL {
             let is_moving = !self.table.hot(glance.slot).state.is_settled() || !glance.plain.is_steady;
             if is_moving {
                 self.table.prefetch_slot(glance.slot);

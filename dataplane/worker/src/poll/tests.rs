@@ -191,13 +191,13 @@ fn checksums_are_verified_where_the_device_did_not() {
 
 #[test]
 fn a_full_hand_off_ring_drops_and_counts() {
-    let mut rig = Rig::new(2, 4);
+    let mut rig = Rig::new(2, PARCEL_MAX);
     for flow in 0..64 {
         rig.arrive(0, Port::Lan, udp(flow, Port::Lan));
     }
     rig.workers[0].turn(Instant::ZERO);
     let (passed, dropped) = (rig.shared[0].counters.handed_over.get(), rig.reason(Reason::HandoffFull));
-    assert_eq!(passed, 4);
+    assert_eq!(passed, PARCEL_MAX as u64);
     assert!(dropped > 10);
     assert_eq!(rig.sent(Port::Wan) as u64 + passed + dropped, 64);
 }

@@ -114,20 +114,16 @@ impl Burst {
         }
     }
 
-    /// The same as [`Self::push`] for a packet whose record another core has written, which is fetched meanwhile.
-    #[inline]
-    pub fn push_from_afar(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
-        prefetch(packet.record());
-        self.push(packet)
-    }
-
-    /// Adds a packet at the end; gives it back when there is no room.
+    /// Adds a packet at the end; gives it back when there is no room. Its record, which another core may have written, is
+    /// fetched meanwhile.
     #[inline]
     pub fn push(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
         if self.room() == 0 {
             return Err(packet);
         }
-        self.put(packet.into_raw());
+        let mbuf = packet.into_raw();
+        prefetch(mbuf.cast_const().cast());
+        self.put(mbuf);
         Ok(())
     }
 

@@ -266,12 +266,6 @@ impl Mbuf {
         std::mem::ManuallyDrop::new(self).mbuf.as_ptr()
     }
 
-    /// Where DPDK keeps what it knows of the packet.
-    #[inline]
-    pub(crate) fn record(&self) -> *const u8 {
-        self.mbuf.as_ptr().cast_const().cast()
-    }
-
     /// To read it.
     #[inline]
     pub fn packet(&self) -> Packet<'_> {

@@ -13,40 +13,16 @@ use support::{eal, open, pool};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push {
-        burst: usize,
-        length: usize,
-    },
-    Take {
-        burst: usize,
-        place: usize,
-    },
-    PutBack {
-        burst: usize,
-    },
+    Push { burst: usize, length: usize },
+    Take { burst: usize, place: usize },
+    PutBack { burst: usize },
     DropHeld,
-    Move {
-        from: usize,
-        place: usize,
-    },
-    /// Those whose bits are set; with `whole` all, as of a burst of which nothing is dropped.
-    MoveAll {
-        from: usize,
-        places: u64,
-        whole: bool,
-    },
-    Compact {
-        burst: usize,
-    },
-    Clear {
-        burst: usize,
-    },
-    Send {
-        burst: usize,
-    },
-    Receive {
-        burst: usize,
-    },
+    Move { from: usize, place: usize },
+    MoveAll { from: usize, places: u64 },
+    Compact { burst: usize },
+    Clear { burst: usize },
+    Send { burst: usize },
+    Receive { burst: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -58,8 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => burst.clone().prop_map(|burst| Step::PutBack { burst }),
         1 => Just(Step::DropHeld),
         4 => (burst.clone(), place).prop_map(|(from, place)| Step::Move { from, place }),
-        3 => (burst.clone(), any::<u64>(), any::<bool>())
-            .prop_map(|(from, places, whole)| Step::MoveAll { from, places, whole }),
+        3 => (burst.clone(), prop_oneof![any::<u64>(), Just(u64::MAX)])
+            .prop_map(|(from, places)| Step::MoveAll { from, places }),
         1 => burst.clone().prop_map(|burst| Step::Compact { burst }),
         1 => burst.clone().prop_map(|burst| Step::Clear { burst }),
         2 => burst.clone().prop_map(|burst| Step::Send { burst }),
@@ -126,9 +102,7 @@ fn apply(number: usize, step: &Step, model: &mut Model, real: &mut Real, pool: &
             model.held.clear();
         }
         Step::Move { from, place } => {
-            let (first, second) = real.bursts.split_at_mut(1);
-            let (source, target) =
-                if from == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
+            let [source, target] = real.bursts.get_disjoint_mut([from, 1 - from]).unwrap();
             let moved = source.move_to(place, target);
             let room = model.bursts[1 - from].len() < BURST_MAX;
             let expected = room.then(|| model.bursts[from].get_mut(place).and_then(Option::take)).flatten();
@@ -137,13 +111,11 @@ fn apply(number: usize, step: &Step, model: &mut Model, real: &mut Real, pool: &
                 model.bursts[1 - from].push(expected);
             }
         }
-        Step::MoveAll { from, places, whole } => {
+        Step::MoveAll { from, places } => {
             let len = model.bursts[from].len();
-            let all = if len == 0 { 0 } else { u64::MAX >> (BURST_MAX - len) };
-            let places = if whole { all } else { places };
-            let (first, second) = real.bursts.split_at_mut(1);
-            let (source, target) =
-                if from == 0 { (&mut first[0], &mut second[0]) } else { (&mut second[0], &mut first[0]) };
+            // All bits: just those of the places in use, as of a burst of which nothing is dropped.
+            let places = if places == u64::MAX && len > 0 { places >> (BURST_MAX - len) } else { places };
+            let [source, target] = real.bursts.get_disjoint_mut([from, 1 - from]).unwrap();
             let mut expected = 0;
             for place in (0..len).filter(|place| places >> place & 1 != 0) {
                 if model.bursts[1 - from].len() < BURST_MAX

@@ -88,8 +88,6 @@ pub struct Worker<Io: PacketIo> {
     handoff: Handoff<Io::Packet>,
     /// What goes to each worker when the batch is done, or sooner if it is a whole parcel.
     parcels: Box<[Parcel<Io::Packet>]>,
-    /// Whether there is anything in them.
-    has_parcels: bool,
     /// Frames that wait for the rest of their datagrams.
     shelf: Shelf<Io::Packet>,
     /// The datagram at hand that is whole.
@@ -133,7 +131,6 @@ impl<Io: PacketIo> Worker<Io> {
             switch,
             shared,
             parcels: (0..handoff.workers()).map(|_| Parcel::new()).collect(),
-            has_parcels: false,
             handoff,
             shelf: Shelf::new(),
             bundle: Box::default(),
@@ -228,11 +225,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
         let len = len.min(BURST_MAX);
         self.shared.counters.bursts.add(1);
-        let bytes = if from_device && self.handoff.workers() > 1 {
-            self.glance_among_others(len, &port_of)
-        } else {
-            self.glance::<false>(len, &port_of, from_device)
-        };
+        let bytes = self.glance(len, &port_of, from_device);
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
         }
@@ -289,7 +282,7 @@ impl<Io: PacketIo> Worker<Io> {
         if too_long > 0 {
             self.shared.engine.reason(Reason::TooLong).add(too_long);
         }
-        if self.has_parcels {
+        if workers > 1 {
             self.pass_parcels();
         }
         self.let_leave();
@@ -335,21 +328,10 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
-    /// [`Worker::glance`] at frames some of which others own.
-    #[inline(never)]
-    fn glance_among_others(&mut self, len: usize, port_of: &impl Fn(usize) -> Port) -> u64 {
-        self.glance::<true>(len, port_of, true)
-    }
-
-    /// A glance at all frames; returns how many bytes they are. What another worker owns, if any is `SHARED`, it looks for
-    /// itself.
-    #[inline(always)]
-    fn glance<const SHARED: bool>(
-        &mut self,
-        len: usize,
-        port_of: &impl Fn(usize) -> Port,
-        from_device: bool,
-    ) -> u64 {
+    /// A glance at all frames; returns how many bytes they are. What another worker owns it looks for itself.
+    fn glance(&mut self, len: usize, port_of: &impl Fn(usize) -> Port, from_device: bool) -> u64 {
+        let workers = self.handoff.workers();
+        let is_shared = from_device && workers > 1;
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
         }
@@ -363,11 +345,9 @@ impl<Io: PacketIo> Worker<Io> {
             let checksum = if from_device { checksum } else { DeviceChecksum::Good };
             bytes += wire_len as u64;
             self.lengths[place] = wire_len;
-            let (port, glance) = (port_of(place), &mut self.glances[place]);
-            if !SHARED {
-                self.engine.glance(port, head, wire_len, checksum, glance);
-            } else if glance.read(port, head, wire_len, checksum)
-                && glance.owner(self.handoff.workers()) == self.config.worker
+            let glance = &mut self.glances[place];
+            if glance.read(port_of(place), head, wire_len, checksum)
+                && (!is_shared || glance.owner(workers) == self.config.worker)
             {
                 self.engine.seek(glance);
             }
@@ -406,7 +386,6 @@ impl<Io: PacketIo> Worker<Io> {
         let Some(packet) = self.io.take(place) else { return };
         let parcel = &mut self.parcels[usize::from(owner)];
         parcel.push(Handed { port, packet });
-        self.has_parcels = true;
         if parcel.is_full() {
             self.pass_parcel(owner);
         }
@@ -414,7 +393,6 @@ impl<Io: PacketIo> Worker<Io> {
 
     #[inline(never)]
     fn pass_parcels(&mut self) {
-        self.has_parcels = false;
         for owner in 0..self.handoff.workers() {
             if !self.parcels[usize::from(owner)].is_empty() {
                 self.pass_parcel(owner);

@@ -200,7 +200,7 @@ impl<P> Clone for Handoff<P> {
 }
 
 impl<P> Handoff<P> {
-    /// Rings for so many workers, each with room for so many frames (at least [`PARCEL_MAX`]), and for as many again in whole
+    /// Rings for so many workers, each with room for so many frames (at least [`PARCEL_MAX`]) in a fourth as many parcels, and for as many again in whole
     /// datagrams that came in fragments.
     pub fn new(workers: u16, frames: usize) -> Self {
         let bundles = frames.clamp(1, BUNDLES_MAX);
@@ -212,6 +212,8 @@ impl<P> Handoff<P> {
             let _ = spare.push(Box::default());
         }
         Self {
+            // A parcel holds four frames wherever there is load enough to fill a ring; in a ring of as many parcels as frames
+            // most of the cache would go to empty room.
             rings: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(frames / 4))).collect(),
             waiting: (0..workers).map(|_| Waiting::at_most(frames)).collect(),
             bundles: (0..workers).map(|_| CachePadded::new(ArrayQueue::new(bundles))).collect(),

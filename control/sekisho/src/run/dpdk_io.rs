@@ -193,7 +193,7 @@ impl PacketIo for DpdkIo {
 
     fn accept(&mut self, packet: Mbuf) {
         // The loop takes no more than a burst holds.
-        drop(self.batch.push_from_afar(packet));
+        drop(self.batch.push(packet));
     }
 
     fn prefetch(&mut self, place: usize) {

@@ -37,6 +37,9 @@ pub(super) trait AddressIndex<A, C> {
     fn of(partition: &Partition<A>) -> Self;
     /// The class of an address.
     fn class_of(&self, address: A) -> C;
+    /// The classes of up to [`super::forest::STAGE`] addresses, each in the same place: of an index that the core's own caches do
+    /// not hold.
+    fn classes_of(&self, addresses: &[A], classes: &mut [C]);
     /// Bytes on the heap.
     fn memory_bytes(&self) -> usize;
 }

@@ -97,17 +97,18 @@ pub(super) struct Forest<C: Class> {
 
 impl<C: Class> Forest<C> {
     /// Puts into `best` the first rule that matches each of `points` (of which there are at most [`STAGE`]), where it
-    /// comes before the one that is there. `zones` tells their zones.
+    /// comes before the one that is there. `zones` tells their zones. `AHEAD`: the lists of all points are asked for before
+    /// the first is looked at.
     #[inline(always)]
-    pub(super) fn search_all(
+    pub(super) fn search_all<const AHEAD: bool>(
         &self,
         points: &[Point<C>],
         best: &mut [u32],
         zones: impl Fn(usize) -> ZonePair,
     ) {
-        self.search::<SERVICE>(points, best, &zones);
-        self.search::<SOURCE>(points, best, &zones);
-        self.search::<DESTINATION>(points, best, &zones);
+        self.search::<SERVICE, AHEAD>(points, best, &zones);
+        self.search::<SOURCE, AHEAD>(points, best, &zones);
+        self.search::<DESTINATION, AHEAD>(points, best, &zones);
         if self.rest != EMPTY {
             for (index, (point, best)) in points.iter().zip(best).enumerate() {
                 let list = self.descend(self.rest, point);
@@ -118,20 +119,24 @@ impl<C: Class> Forest<C> {
 
     /// The same for one field's own tree.
     #[inline(always)]
-    fn search<const FIELD: usize>(
+    fn search<const FIELD: usize, const AHEAD: bool>(
         &self,
         points: &[Point<C>],
         best: &mut [u32],
         zones: &impl Fn(usize) -> ZonePair,
     ) {
-        let roots = &self.roots[FIELD][..];
         let mut lists = [EMPTY; STAGE];
+        if AHEAD {
+            for (point, list) in points.iter().zip(&mut lists) {
+                *list = self.list_of::<FIELD>(point);
+                self.lists.prefetch(list.place());
+            }
+        }
         // Those that need more than a look at a few entries, by bits.
         let mut unfinished = 0_u32;
         for (index, ((point, best), list)) in points.iter().zip(&mut *best).zip(&mut lists).enumerate() {
-            *list = roots[point.classes[FIELD].number() as usize];
-            if list.is_node() {
-                *list = self.descend(*list, point);
+            if !AHEAD {
+                *list = self.list_of::<FIELD>(point);
             }
             let identity = match list.count() {
                 Some(count) => self.lists.first_of_few::<FIELD>(list.place(), count, point),
@@ -149,6 +154,13 @@ impl<C: Class> Forest<C> {
             let list = lists[index];
             best[index] = self.scan::<FIELD>(list, &points[index], best[index], || zones(index));
         }
+    }
+
+    /// The list that `point` sees by its class in one field.
+    #[inline(always)]
+    fn list_of<const FIELD: usize>(&self, point: &Point<C>) -> Reference {
+        let root = self.roots[FIELD][point.classes[FIELD].number() as usize];
+        if root.is_node() { self.descend(root, point) } else { root }
     }
 
     /// From the root of a tree to the list for `point`.

@@ -18,8 +18,10 @@ use hashbrown::HashMap;
 use super::FixedState;
 use super::classes::Partition;
 use super::fields::AddressIndex;
+use super::forest::STAGE;
 use super::search::{self, Key};
 use super::width::Class;
+use crate::prefetch::prefetch_address;
 
 /// Borders in a node: one less than a vector has lanes, so that there is a lane of classes for each outcome.
 const NODE_BORDERS: usize = 7;
@@ -98,10 +100,38 @@ impl<C: Class> Index<C> {
     /// The class of `value`.
     #[inline(always)]
     pub(super) fn find(&self, value: u32) -> C {
+        self.find_in(self.parts[self.part_of(value)], value)
+    }
+
+    /// The classes of up to [`STAGE`] values, step by step: each asks for what the next one reads.
+    #[inline(always)]
+    pub(super) fn find_all(&self, values: &[u32], classes: &mut [C]) {
+        let mut places = [0; STAGE];
+        for (place, value) in places.iter_mut().zip(values) {
+            *place = self.part_of(*value);
+            prefetch_address(self.parts.as_ptr().wrapping_add(*place));
+        }
+        let mut parts = [0; STAGE];
+        for (part, place) in parts.iter_mut().zip(&places[..values.len()]) {
+            *part = self.parts[*place];
+            // Of the few that are a table or a tree this is no node.
+            prefetch_address(self.nodes.as_ptr().wrapping_add(*part as usize));
+        }
+        for ((class, part), value) in classes.iter_mut().zip(parts).zip(values) {
+            *class = self.find_in(part, *value);
+        }
+    }
+
+    /// The place of the part in which `value` is.
+    #[inline(always)]
+    fn part_of(&self, value: u32) -> usize {
         let bucket = self.buckets[(value >> 16) as usize];
-        let first_part = bucket >> SHIFT_BITS;
         let within = u32::from(low_half(value)) >> (bucket % (1 << SHIFT_BITS));
-        let part = self.parts[(first_part + within) as usize];
+        ((bucket >> SHIFT_BITS) + within) as usize
+    }
+
+    #[inline(always)]
+    fn find_in(&self, part: u32, value: u32) -> C {
         if part & (TREE | TABLE) == 0 {
             let node = &self.nodes[part as usize];
             node.classes[i16::below(&node.borders, biased(low_half(value))) % node.classes.len()]
@@ -152,6 +182,11 @@ impl<C: Class> AddressIndex<u32, C> for Index<C> {
     #[inline(always)]
     fn class_of(&self, address: u32) -> C {
         self.find(address)
+    }
+
+    #[inline(always)]
+    fn classes_of(&self, addresses: &[u32], classes: &mut [C]) {
+        self.find_all(addresses, classes);
     }
 
     fn memory_bytes(&self) -> usize {

@@ -85,6 +85,13 @@ impl<C: Class> AddressIndex<u128, C> for Index6<C> {
         class
     }
 
+    #[inline(always)]
+    fn classes_of(&self, addresses: &[u128], classes: &mut [C]) {
+        for (class, address) in classes.iter_mut().zip(addresses) {
+            *class = self.class_of(*address);
+        }
+    }
+
     fn memory_bytes(&self) -> usize {
         size_of_val(&self.branches[..]) + size_of_val(&self.ways[..]) + size_of_val(&self.leaves[..])
     }

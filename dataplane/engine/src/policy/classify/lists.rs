@@ -7,11 +7,14 @@ use super::fields::{DESTINATION, FIELDS, SERVICE, SOURCE};
 use super::forest::{EMPTY, Entry, NO_RULE, Point, Reference};
 use super::long::{self, Many};
 use super::width::{Class, LANES};
+use crate::prefetch::prefetch_address;
 
 /// Words of a long list before its columns: how many entries it has.
 const HEADER: usize = 2;
 /// Lists begin at multiples of this many words.
 pub(super) const UNIT: usize = 4;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Words behind the last list, so that a window from anywhere is whole.
 const MARGIN: usize = 64;
 
@@ -54,6 +57,15 @@ impl<C: Class> Lists<C> {
         // The terminator stands in the lane after the last; what is compared in lanes beyond is not of this list.
         let lane = (matching | 1 << count).trailing_zeros() as usize;
         identity(|word| window[(5 * count + lane + word * (count + 1)) % MARGIN])
+    }
+
+    /// Asks for the lines of the list at `place`, as many as most lists of few entries have.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, place: usize) {
+        let list = self.words.as_ptr().wrapping_add(place);
+        for line in 0..size_of::<C>() {
+            prefetch_address(list.wrapping_byte_add(line * LINE));
+        }
     }
 
     /// The long list at `place`.

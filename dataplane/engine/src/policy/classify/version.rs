@@ -2,7 +2,7 @@
 
 use super::boxes::{self, Field};
 use super::checks::{Checks, ZonePair};
-use super::classes::Partition;
+use super::classes::{Partition, Value};
 use super::fields::{AddressIndex, DESTINATION, FIELDS, Family, Fields, SERVICE, SOURCE, Spec};
 use super::forest::{Forest, NO_RULE, Point, REST, STAGE};
 use super::grow::grow;
@@ -31,6 +31,9 @@ const SPARE_ENTRIES: usize = 16_384;
 const BYTES_PER_RULE: usize = 220;
 const SPARE_BYTES: usize = 1 << 20;
 
+/// What is read from the caches of a core of today without much of a wait: as much as a second-level cache has.
+const NEAR_MAX: usize = 2 << 20;
+
 /// In numbers that are as wide as the policy needs.
 #[derive(Debug)]
 pub(super) enum Compiled<F: Family> {
@@ -46,6 +49,8 @@ pub(super) struct Version<F: Family, C: Class> {
     services: Services<C>,
     /// Whether a field has more classes than one, by which it must be looked at.
     is_cut: [bool; FIELDS],
+    /// Whether it is larger than a core's own caches, so that the lookups of a burst ask for what they read ahead.
+    is_far: bool,
     rules: Rules<C>,
 }
 
@@ -144,13 +149,16 @@ impl<F: Family, C: Class> Version<F, C> {
         let (source_index, destination_index) = (F::Index::of(&sources), F::Index::of(&destinations));
         let service_index = Services::of(&fields.protocols, &services);
         rules.checks().keep([sources.runs, destinations.runs, services.runs]);
-        Self {
+        let mut version = Self {
             sources: source_index,
             destinations: destination_index,
             services: service_index,
             is_cut,
+            is_far: false,
             rules,
-        }
+        };
+        version.is_far = version.memory_bytes() > NEAR_MAX;
+        version
     }
 
     fn classify(&self, query: &Query, zones: &ZoneBits) -> Option<RuleId> {
@@ -170,7 +178,7 @@ impl<F: Family, C: Class> Version<F, C> {
             Rules::Few(short, checks) => short.search(&point, checks, zones),
             Rules::Many(forest) => {
                 let mut best = [NO_RULE];
-                forest.search_all(&[point], &mut best, |_| zones());
+                forest.search_all::<false>(&[point], &mut best, |_| zones());
                 best[0]
             }
         })
@@ -184,29 +192,59 @@ impl<F: Family, C: Class> Version<F, C> {
         out: impl Iterator<Item = &'a mut Option<RuleId>>,
     ) {
         let mut points = [Point::default(); STAGE];
-        for (query, point) in queries.iter().zip(&mut points) {
-            point.classes[SOURCE] = self.sources.class_of(F::address(query.source));
+        let points = &mut points[..queries.len()];
+        if self.is_far {
+            self.place_all(queries, points);
+        } else {
+            if self.is_cut[SOURCE] {
+                for (query, point) in queries.iter().zip(&mut *points) {
+                    point.classes[SOURCE] = self.sources.class_of(F::address(query.source));
+                }
+            }
+            if self.is_cut[DESTINATION] {
+                for (query, point) in queries.iter().zip(&mut *points) {
+                    point.classes[DESTINATION] = self.destinations.class_of(F::address(query.destination));
+                }
+            }
         }
-        for (query, point) in queries.iter().zip(&mut points) {
-            point.classes[DESTINATION] = self.destinations.class_of(F::address(query.destination));
+        if self.is_cut[SERVICE] {
+            for (query, point) in queries.iter().zip(&mut *points) {
+                point.classes[SERVICE] = self.services.class_of(query.protocol, query.selector);
+            }
         }
-        for (query, point) in queries.iter().zip(&mut points) {
-            point.classes[SERVICE] = self.services.class_of(query.protocol, query.selector);
+        for (query, point) in queries.iter().zip(&mut *points) {
             point.zones = C::of(zones.of(query.from, query.to));
         }
         let mut best = [NO_RULE; STAGE];
         let zones = |index: usize| ZonePair::of(&queries[index]);
-        let points = &points[..queries.len()];
         match &self.rules {
             Rules::Few(short, checks) => {
                 for (index, (point, best)) in points.iter().zip(&mut best).enumerate() {
                     *best = short.search(point, checks, || zones(index));
                 }
             }
-            Rules::Many(forest) => forest.search_all(points, &mut best, zones),
+            Rules::Many(forest) if self.is_far => forest.search_all::<true>(points, &mut best, zones),
+            Rules::Many(forest) => forest.search_all::<false>(points, &mut best, zones),
         }
         for (best, out) in best.iter().zip(out) {
             *out = rule_id(*best);
+        }
+    }
+
+    /// The classes of the addresses of up to [`STAGE`] queries, with what is read asked for ahead.
+    #[inline(always)]
+    fn place_all(&self, queries: &[Query], points: &mut [Point<C>]) {
+        let mut addresses = [F::Address::MIN; STAGE];
+        let mut classes = [C::default(); STAGE];
+        for field in [SOURCE, DESTINATION] {
+            for (query, address) in queries.iter().zip(&mut addresses) {
+                *address = F::address(if field == SOURCE { query.source } else { query.destination });
+            }
+            let index = if field == SOURCE { &self.sources } else { &self.destinations };
+            index.classes_of(&addresses[..queries.len()], &mut classes[..queries.len()]);
+            for (point, class) in points.iter_mut().zip(classes) {
+                point.classes[field] = class;
+            }
         }
     }
 

@@ -39,9 +39,11 @@ use crate::upkeep::stamp;
 mod first;
 mod notices;
 mod plain;
+mod strangers;
 
 use notices::Notices;
 pub use plain::Glance;
+use strangers::Strangers;
 
 /// The sessions that were cut last are remembered: one for so many that the table holds.
 const SESSIONS_PER_TOMBSTONE: u32 = 16;
@@ -120,6 +122,7 @@ pub struct Engine {
     pub(crate) syn_proxy: Arc<SynProxy>,
     pub(crate) shields: syn_proxy::Own,
     pub(crate) notices: Notices,
+    strangers: Box<Strangers>,
     /// When the appliance started; `None`: long ago.
     started: Option<Instant>,
     /// Until then sessions are picked up in midstream, and windows only logged ([`crate::policy::Inspection::grace_ms`]).
@@ -157,6 +160,7 @@ impl Engine {
             shields: syn_proxy::Own::new(&syn_proxy, now),
             syn_proxy,
             notices: Notices::default(),
+            strangers: Box::default(),
             started: None,
             grace_until: Instant::ZERO,
             running,

@@ -97,6 +97,8 @@ pub struct Worker<Io: PacketIo> {
     glances: Box<[Glance; BURST_MAX]>,
     /// Of the frames at hand, on the wire.
     lengths: [usize; BURST_MAX],
+    /// The longest of them.
+    longest: usize,
     /// The places of those that leave, by the port by which they do, the lowest bit for place 0.
     leaving: [u64; 2],
     doomed: ArrayVec<SessionId, END_BUDGET>,
@@ -138,6 +140,7 @@ impl<Io: PacketIo> Worker<Io> {
             request: None,
             glances: Box::new([Glance::default(); BURST_MAX]),
             lengths: [0; BURST_MAX],
+            longest: 0,
             leaving: [0; 2],
             doomed: ArrayVec::new(),
             judged: 0,
@@ -225,6 +228,7 @@ impl<Io: PacketIo> Worker<Io> {
     fn batch(&mut self, now: Instant, len: usize, port_of: impl Fn(usize) -> Port, from_device: bool) {
         let len = len.min(BURST_MAX);
         self.shared.counters.bursts.add(1);
+        self.engine.begin_burst();
         let bytes = self.glance(len, &port_of, from_device);
         if from_device {
             self.shared.counters.received[port_of(0).index()].add(len as u64, bytes);
@@ -240,8 +244,7 @@ impl<Io: PacketIo> Worker<Io> {
             }
         }
         let workers = self.handoff.workers();
-        let frame_max = Port::ALL.map(|port| self.io.frame_max(port));
-        let (mut passed, mut too_long) = (0, 0);
+        let (mut passed, mut strangers) = (0, 0_u64);
         let anticipates = self.judged > 0;
         self.judged = 0;
         for place in 0..len {
@@ -258,6 +261,9 @@ impl<Io: PacketIo> Worker<Io> {
             let port = port_of(place);
             let glance = &self.glances[place];
             let is_forward = if !glance.is_plain() {
+                if strangers != 0 {
+                    self.judge_strangers(now, std::mem::take(&mut strangers), &port_of);
+                }
                 let is_forward = self.judge(now, place, port, from_device);
                 self.follow_outbox(place, is_forward);
                 is_forward
@@ -267,6 +273,9 @@ impl<Io: PacketIo> Worker<Io> {
             } else if self.engine.pass(now, port, glance) {
                 passed += 1;
                 true
+            } else if glance.is_stranger() {
+                strangers |= 1 << place;
+                continue;
             } else {
                 self.judged += 1;
                 let head = self.io.view(place).head;
@@ -274,13 +283,11 @@ impl<Io: PacketIo> Worker<Io> {
                 self.follow_outbox(place, verdict.is_forward());
                 verdict.is_forward()
             };
-            let is_short = self.lengths[place] <= frame_max[port.other().index()];
-            too_long += u64::from(is_forward && !is_short);
-            self.leaving[port.other().index()] |= u64::from(is_forward && is_short) << place;
+            self.leaving[port.other().index()] |= u64::from(is_forward) << place;
         }
         self.engine.count_passed(passed);
-        if too_long > 0 {
-            self.shared.engine.reason(Reason::TooLong).add(too_long);
+        if strangers != 0 {
+            self.judge_strangers(now, strangers, &port_of);
         }
         if workers > 1 {
             self.pass_parcels();
@@ -301,6 +308,23 @@ impl<Io: PacketIo> Worker<Io> {
         }
     }
 
+    /// Plain packets of no session, after all others: which session a packet is of that has one does not depend on them.
+    #[inline(never)]
+    fn judge_strangers(&mut self, now: Instant, strangers: u64, port_of: &impl Fn(usize) -> Port) {
+        self.judged += strangers.count_ones();
+        self.engine.ask_for(now, &mut self.glances[..], strangers, port_of);
+        let mut left = strangers;
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let (port, glance) = (port_of(place), &self.glances[place % BURST_MAX]);
+            let head = self.io.view(place).head;
+            let verdict = self.engine.inspect_stranger(now, port, glance, head, &mut self.outbox);
+            self.follow_outbox(place, verdict.is_forward());
+            self.leaving[port.other().index()] |= u64::from(verdict.is_forward()) << place;
+        }
+    }
+
     /// Changes the frame at hand as the engine says, which it says of a frame that leaves. One that does not leaves its buffer to
     /// a frame of the appliance's own, if just one waits: an answer turns around where it stands.
     #[inline(never)]
@@ -314,18 +338,32 @@ impl<Io: PacketIo> Worker<Io> {
             && self.io.replace(place, frame.bytes())
         {
             self.leaving[frame.port.index()] |= 1 << place;
+            self.lengths[place] = frame.bytes().len();
             self.outbox.frames.clear();
         }
     }
 
-    /// Queues the frames of the batch that may leave so far.
+    /// Queues the frames of the batch that may leave so far, but those that are longer than their port can send.
     fn let_leave(&mut self) {
         for port in Port::ALL {
-            let places = std::mem::take(&mut self.leaving[port.index()]);
+            let mut places = std::mem::take(&mut self.leaving[port.index()]);
+            if self.longest > self.io.frame_max(port) {
+                places &= !self.too_long_for(port, places);
+            }
             if places != 0 {
                 self.io.forward(places, port);
             }
         }
+    }
+
+    /// Those of `places` whose frames a port cannot send. Counts them.
+    #[cold]
+    fn too_long_for(&self, port: Port, places: u64) -> u64 {
+        let frame_max = self.io.frame_max(port);
+        let longer = (0..).zip(self.lengths).filter(|(_, len)| *len > frame_max);
+        let longer = longer.fold(0_u64, |longer, (place, _)| longer | 1 << place) & places;
+        self.shared.engine.reason(Reason::TooLong).add(longer.count_ones().into());
+        longer
     }
 
     /// A glance at all frames; returns how many bytes they are. What another worker owns it looks for itself.
@@ -335,7 +373,7 @@ impl<Io: PacketIo> Worker<Io> {
         for place in 0..len.min(PREFETCH_AHEAD) {
             self.io.prefetch(place);
         }
-        let mut bytes = 0;
+        let (mut bytes, mut longest) = (0, 0);
         for place in 0..len {
             if place + PREFETCH_AHEAD < len {
                 self.io.prefetch(place + PREFETCH_AHEAD);
@@ -344,6 +382,7 @@ impl<Io: PacketIo> Worker<Io> {
             // What another worker handed over was summed there.
             let checksum = if from_device { checksum } else { DeviceChecksum::Good };
             bytes += wire_len as u64;
+            longest = longest.max(wire_len);
             self.lengths[place] = wire_len;
             let glance = &mut self.glances[place];
             if glance.read(port_of(place), head, wire_len, checksum)
@@ -352,6 +391,7 @@ impl<Io: PacketIo> Worker<Io> {
                 self.engine.seek(glance);
             }
         }
+        self.longest = longest;
         bytes
     }
 

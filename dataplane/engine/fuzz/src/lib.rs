@@ -114,6 +114,7 @@ pub fn inspect(data: &[u8]) {
         let facts = packet::parse(frame, frame.len());
         // A device that finds every checksum right, so that most changes to a frame leave it plain.
         let mut glance = Glance::default();
+        engine.begin_burst();
         engine.glance(port, frame, frame.len(), DeviceChecksum::Good, &mut glance);
         let verdict = if !glance.is_plain() {
             engine.inspect(now, port, &facts, frame, &mut out)
@@ -127,6 +128,9 @@ pub fn inspect(data: &[u8]) {
                 engine.count_passed(1);
                 let session = Some(engine.session_of(&glance));
                 Verdict { reason: Reason::Session, rule: None, session }
+            } else if glance.is_stranger() && orders & 16 != 0 {
+                engine.ask_for(now, core::slice::from_mut(&mut glance), 1, |_| port);
+                engine.inspect_stranger(now, port, &glance, frame, &mut out)
             } else {
                 engine.inspect_plain(now, port, &glance, frame, &mut out)
             }

@@ -107,6 +107,7 @@ impl Engine {
     }
 
     /// A first packet that `rule` drops, or the default action.
+    #[inline]
     pub(super) fn dropped(
         &self,
         port: Port,
@@ -236,11 +237,21 @@ impl Engine {
     }
 
     pub(crate) fn ask_rules(&self, query: &Query) -> (Action, Option<RuleId>) {
-        let (action, rule) = self.running.policy.decide(query);
+        self.heed_rule(self.running.policy.classifier.classify(query))
+    }
+
+    /// What the rule says that the rules were asked for; counts the packet as decided by it.
+    pub(super) fn heed_rule(&self, rule: Option<RuleId>) -> (Action, Option<RuleId>) {
+        self.count_hit(rule);
+        (self.running.policy.action_of(rule), rule)
+    }
+
+    /// Counts a packet that this rule decided.
+    #[inline]
+    pub(super) fn count_hit(&self, rule: Option<RuleId>) {
         if let Some(counts) = rule.and_then(|rule| self.running.hits.rule(rule)) {
             counts.hits.add(1);
         }
-        (action, rule)
     }
 }
 

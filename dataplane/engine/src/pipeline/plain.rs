@@ -3,17 +3,16 @@
 //! Three stages, so that what a burst waits for from memory comes at once: what each packet is ([`Engine::glance`], which asks
 //! for its bucket of the index), which session it seems to have ([`Engine::locate`], which asks for the session's lines),
 //! and the state machine ([`Engine::pass`]). What the last does not take goes to [`Engine::inspect_plain`], in its turn,
-//! and nothing has happened to it: the order of packets stays, and the first two stages are only hints.
+//! and nothing has happened to it: the order of packets stays, and the first two stages are only hints. What has no session is for
+//! [`super::strangers`].
 
-use super::{Arrival, Engine};
+use super::Engine;
+use super::strangers::{self, Owner};
 use crate::packet::{DeviceChecksum, Plain, protocol};
-use crate::policy::{Action, RuleId, ZoneId};
 use crate::port::Port;
-use crate::protect::spoofing;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
 use crate::session::table::Hashed;
-use crate::session::tombstone::Plot;
 use crate::session::wheel::NIL;
 use crate::session::{SessionId, State, query, tcp};
 use crate::steer;
@@ -26,8 +25,10 @@ pub struct Glance {
     kind: Kind,
     /// Where its session seems to be.
     slot: u32,
-    hashed: Hashed,
-    plain: Plain,
+    pub(super) hashed: Hashed,
+    pub(super) plain: Plain,
+    /// Of one that is of no session: set by [`Engine::ask_for`] alone.
+    pub(super) stranger: strangers::Kind,
 }
 
 /// What kind of frame it is.
@@ -42,17 +43,6 @@ enum Kind {
     Sought,
 }
 
-/// What is known of a plain packet of no session.
-#[derive(Clone, Copy, Debug)]
-enum Stranger {
-    /// Nothing yet.
-    Unknown,
-    /// It is dropped.
-    Dropped(Verdict),
-    /// Its source may speak, nobody expects it, and this is what the rules say to it.
-    Asked { opener: Option<ZoneId>, action: Action, rule: Option<RuleId> },
-}
-
 impl Glance {
     /// Whether it is a plain packet; if not, nothing more is known of it.
     #[inline]
@@ -64,6 +54,12 @@ impl Glance {
     #[inline]
     pub fn is_sought(&self) -> bool {
         self.kind == Kind::Sought
+    }
+
+    /// Whether it is a plain packet that no session was found for.
+    #[inline]
+    pub fn is_stranger(&self) -> bool {
+        self.kind == Kind::Sought && self.slot == NIL
     }
 
     /// Looks at a frame that arrived on `port`; `head` and `wire_len` as for [`crate::packet::parse`]. Whether it is a plain
@@ -113,9 +109,6 @@ impl Engine {
         if glance.is_sought() {
             glance.slot = self.table.candidate(glance.hashed);
             if glance.slot == NIL {
-                // What is asked last before it is dropped.
-                let entry = steer::entry_of_packed(&glance.plain.key);
-                self.tombstones.prefetch(Plot { hash: glance.hashed.hash, entry });
                 return self.table.may_be_elsewhere(glance.hashed);
             }
         }
@@ -187,89 +180,11 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        let (packed, hashed) = (&glance.plain.key, glance.hashed);
-        let found = self.table.find_packed(packed, hashed);
-        let stranger =
-            if found.is_none() { self.judge_stranger(now, port, glance) } else { Stranger::Unknown };
-        if let Stranger::Dropped(verdict) = stranger {
-            self.count(verdict, 1);
-            if self.running.policy.detector().is_some() {
-                self.note_stray(now, port, glance, head, verdict, out);
-            }
-            if self.is_to_be_told(now, verdict, out) {
-                self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
-            }
-            return verdict;
-        }
-        let (facts, key) = (glance.plain.facts(port, head), packed.unpacked());
-        let arrival = Arrival { now, port, facts: &facts, head, key: &key, packed, hashed };
-        let verdict = match stranger {
-            Stranger::Asked { opener, action, rule } => {
-                self.settle(&arrival, None, opener, (action, rule), out)
-            }
-            _ => match self.judge_source(now, port, &facts, out) {
-                Some(verdict) => verdict,
-                None => self.decide_keyed(&arrival, found, out),
-            },
+        let owner = match self.table.find_packed(&glance.plain.key, glance.hashed) {
+            Some(slot) => Owner::Slot(slot),
+            None => Owner::Nobody(self.kind_of(now, port, &glance.plain)),
         };
-        self.report(now, port, &facts, verdict, 1, out);
-        verdict
-    }
-
-    /// What the order of inspection comes to for a packet of no session, as far as it can be said without all facts of it:
-    /// of such packets floods are made.
-    fn judge_stranger(&self, now: Instant, port: Port, glance: &Glance) -> Stranger {
-        let Glance { plain, hashed, .. } = glance;
-        let policy = &self.running.policy;
-        if !spoofing::is_source_clean(policy, port, &plain.key) {
-            return Stranger::Unknown;
-        }
-        let is_blocked = || !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain);
-        if plain.key.protocol() == protocol::TCP {
-            if tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now) {
-                return Stranger::Unknown;
-            }
-            if tcp::cannot_open(&plain.tcp) {
-                if is_blocked() {
-                    return Stranger::Dropped(Verdict::of(Reason::SourceBlocked));
-                }
-                if policy.proves_sources() {
-                    // It may be the proof.
-                    return Stranger::Unknown;
-                }
-                return Stranger::Dropped(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
-            }
-        }
-        if !self.expectations.is_empty() {
-            return Stranger::Unknown;
-        }
-        if is_blocked() {
-            return Stranger::Dropped(Verdict::of(Reason::SourceBlocked));
-        }
-        let Some(query) = policy.query_of_plain(port, &plain.key) else { return Stranger::Unknown };
-        let (action, rule) = self.ask_rules(&query);
-        if action == Action::Drop {
-            return Stranger::Dropped(self.dropped(port, rule, &plain.key, *hashed));
-        }
-        Stranger::Asked { opener: query.from, action, rule }
-    }
-
-    #[inline(never)]
-    fn is_sender_blocked(&self, now: Instant, port: Port, plain: &Plain) -> bool {
-        self.is_blocked(now, &plain.key.addresses(port))
-    }
-
-    #[inline(never)]
-    fn note_stray(
-        &mut self,
-        now: Instant,
-        port: Port,
-        glance: &Glance,
-        head: &[u8],
-        verdict: Verdict,
-        out: &mut Outbox,
-    ) {
-        self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+        self.inspect_of(now, port, glance, owner, head, out)
     }
 
     /// Counts so many frames that [`Engine::pass`] let pass.

@@ -196,10 +196,26 @@ impl Policy {
         self.query_with(from, facts.vlan, &facts.addresses, facts.protocol, facts.selector())
     }
 
-    /// The same about a TCP segment or UDP datagram of this key.
-    pub(crate) fn query_of_plain(&self, from: Port, key: &PackedKey) -> Option<Query> {
-        let (vlan, addresses) = (VlanStack::from_bits(key.tag), key.addresses(from));
-        self.query_with(from, vlan, &addresses, key.protocol(), key.destination_port(from))
+    /// The same about a TCP segment or UDP datagram of this key, put into `query` field by field: a copy of what was just
+    /// written in parts would wait for all of them.
+    #[inline(always)]
+    pub(crate) fn ask_of_plain(&self, from: Port, key: &PackedKey, query: &mut Query) {
+        match key.addresses(from) {
+            Addresses::None => {}
+            Addresses::V4 { source, destination } => {
+                query.source = IpAddr::V4(Ipv4Addr::from_bits(source));
+                query.destination = IpAddr::V4(Ipv4Addr::from_bits(destination));
+            }
+            Addresses::V6 { source, destination } => {
+                query.source = IpAddr::V6(Ipv6Addr::from_bits(source));
+                query.destination = IpAddr::V6(Ipv6Addr::from_bits(destination));
+            }
+        }
+        let vlan = VlanStack::from_bits(key.tag).outer();
+        query.from = self.zones.place(from, vlan, query.source).zone();
+        query.to = self.zones.place(from.other(), vlan, query.destination).zone();
+        query.protocol = key.protocol();
+        query.selector = key.destination_port(from);
     }
 
     #[inline(always)]
@@ -249,7 +265,12 @@ impl Policy {
     /// What the rules say to that, and which of them; `None`: none of them, but the default action.
     pub(crate) fn decide(&self, query: &Query) -> (Action, Option<RuleId>) {
         let rule = self.classifier.classify(query);
-        (rule.map_or(self.ruleset.default_action, |rule| self.rule(rule).action), rule)
+        (self.action_of(rule), rule)
+    }
+
+    /// What a rule does, or, without one, the default action.
+    pub(crate) fn action_of(&self, rule: Option<RuleId>) -> Action {
+        rule.map_or(self.ruleset.default_action, |rule| self.rule(rule).action)
     }
 
     /// How strictly the windows of a TCP session are held whose opener is in `zone`.

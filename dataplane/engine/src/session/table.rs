@@ -125,6 +125,8 @@ pub struct Table {
     /// Slots from here on were never used.
     untouched: u32,
     live: u32,
+    /// Sessions that have begun.
+    begun: u64,
     /// Sessions that make room, by [`Class`], oldest first.
     unestablished: [List; Class::COUNT],
     /// When all others are so many, no session begins.
@@ -154,6 +156,7 @@ impl Table {
             free: NIL,
             untouched: 0,
             live: 0,
+            begun: 0,
             unestablished: [List::EMPTY; Class::COUNT],
             established_max: u32::MAX,
         }
@@ -167,6 +170,12 @@ impl Table {
     /// How many sessions it holds.
     pub fn len(&self) -> u32 {
         self.live
+    }
+
+    /// How many have begun in it: as long as none has, a key that is not in it is not in it.
+    #[inline]
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun
     }
 
     /// Slots from here on were never used.
@@ -283,6 +292,7 @@ impl Table {
         self.buckets[bucket].tags[way] = hashed.tag | mark;
         self.buckets[bucket].slots[way] = slot;
         self.live += 1;
+        self.begun += 1;
         if let Some(class) = self.hot[index].class() {
             self.join(class, slot);
         }

@@ -52,32 +52,30 @@ const _: () = assert!(size_of::<Tombstone>() <= 40);
 #[derive(Debug)]
 pub(crate) struct Tombstones {
     buckets: Vec<[Option<Tombstone>; WAYS]>,
+    /// Of each record some bits of its hash, 0 where there is none: a core's own caches hold all of them, so that
+    /// who has no record, as all of a flood have none, costs no look into the buckets.
+    tags: Vec<[u16; WAYS]>,
 }
 
 impl Tombstones {
     /// Room for about so many records, at least one bucket for each entry of steering.
     pub(crate) fn new(records: u32) -> Self {
-        let buckets = (records as usize).div_ceil(WAYS).max(1);
-        Self { buckets: vec![[None; WAYS]; buckets.next_multiple_of(ENTRIES)] }
+        let buckets = (records as usize).div_ceil(WAYS).max(1).next_multiple_of(ENTRIES);
+        Self { buckets: vec![[None; WAYS]; buckets], tags: vec![[0; WAYS]; buckets] }
     }
 
     /// Remembers a session.
     pub(crate) fn bury(&mut self, entry: u16, tombstone: Tombstone, now_ms: u32) {
-        let bucket = self.bucket(Plot { hash: tombstone.hash, entry });
+        let place = self.place(Plot { hash: tombstone.hash, entry });
         let age = |record: &Option<Tombstone>| match record {
             Some(record) if record.hash == tombstone.hash => u32::MAX,
             Some(record) => now_ms.wrapping_sub(record.ended_ms).min(u32::MAX - 2),
             None => u32::MAX - 1,
         };
-        if let Some(oldest) = bucket.iter_mut().max_by_key(|record| age(record)) {
-            *oldest = Some(tombstone);
+        let records = self.buckets[place].iter_mut().zip(&mut self.tags[place]);
+        if let Some((oldest, tag)) = records.max_by_key(|(record, _)| age(record)) {
+            (*oldest, *tag) = (Some(tombstone), tag_of(tombstone.hash));
         }
-    }
-
-    /// Asks for the bucket in which [`Self::find`] would look.
-    #[inline]
-    pub(crate) fn prefetch(&self, plot: Plot) {
-        prefetch(&self.buckets[self.place(plot)]);
     }
 
     /// Asks for all of the bucket that [`Self::bury`] will read.
@@ -86,22 +84,23 @@ impl Tombstones {
     }
 
     /// The session that had this hash.
+    #[inline]
     pub(crate) fn find(&self, plot: Plot) -> Option<&Tombstone> {
-        self.buckets[self.place(plot)].iter().flatten().find(|record| record.hash == plot.hash)
+        let (place, tag) = (self.place(plot), tag_of(plot.hash));
+        if !self.tags[place].contains(&tag) {
+            return None;
+        }
+        self.buckets[place].iter().flatten().find(|record| record.hash == plot.hash)
     }
 
     /// Forgets the session that had this hash: its five-tuple lived again, and ended well.
     pub(crate) fn forget(&mut self, plot: Plot) {
-        for record in self.bucket(plot) {
+        let place = self.place(plot);
+        for (record, tag) in self.buckets[place].iter_mut().zip(&mut self.tags[place]) {
             if record.is_some_and(|record| record.hash == plot.hash) {
-                *record = None;
+                (*record, *tag) = (None, 0);
             }
         }
-    }
-
-    fn bucket(&mut self, plot: Plot) -> &mut [Option<Tombstone>; WAYS] {
-        let place = self.place(plot);
-        &mut self.buckets[place]
     }
 
     fn place(&self, Plot { hash, entry }: Plot) -> usize {
@@ -109,6 +108,13 @@ impl Tombstones {
         let within = ((hash >> 32) * of_entry as u64) >> 32;
         usize::from(entry) % ENTRIES * of_entry + within as usize
     }
+}
+
+/// Other bits than those that tell its place. Never 0.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is wanted")]
+const fn tag_of(hash: u64) -> u16 {
+    let tag = hash as u16;
+    if tag == 0 { 1 } else { tag }
 }
 
 #[cfg(test)]

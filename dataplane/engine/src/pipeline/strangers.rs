@@ -1,0 +1,316 @@
+//! Plain packets of no session, a burst at a time: what floods are made of, and what sessions begin with.
+//!
+//! What the rules say to all of them is asked at once ([`Engine::ask_for`]), then each is judged in its turn
+//! ([`Engine::inspect_stranger`]), as [`Engine::inspect_plain`] would: nothing that happens within a burst changes what the
+//! rules say.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::{Arrival, Engine, Glance};
+use crate::packet::{Plain, protocol};
+use crate::policy::{Action, Query, RuleId, ZoneId};
+use crate::port::Port;
+use crate::protect::spoofing;
+use crate::reason::Reason;
+use crate::record::{Outbox, Verdict};
+use crate::session::tcp;
+use crate::time::Instant;
+
+/// A place for a question.
+const NOTHING_ASKED: Query = {
+    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Query { from: None, to: None, source: nowhere, destination: nowhere, protocol: 0, selector: 0 }
+};
+
+/// Packets of a burst: as many as a word has bits.
+const BURST_MAX: usize = u64::BITS as usize;
+
+/// What the rules were asked about the packets of no session of the burst at hand.
+#[derive(Debug)]
+pub(crate) struct Strangers {
+    /// Sessions that had begun when the burst came.
+    begun: u64,
+    queries: [Query; BURST_MAX],
+    rules: [Option<RuleId>; BURST_MAX],
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { begun: 0, queries: [NOTHING_ASKED; BURST_MAX], rules: [None; BURST_MAX] }
+    }
+}
+
+/// What a plain packet of no session can be, by itself alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It goes the long way.
+    #[default]
+    Odd,
+    /// A segment that opens nothing.
+    Late,
+    /// A first packet, if the rules allow it.
+    First,
+    /// The same, and the rules have been asked: the number of the question.
+    Asked(u8),
+}
+
+/// Whose a plain packet is that did not pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    /// The session in this slot.
+    Slot(u32),
+    /// None.
+    Nobody(Kind),
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Judgement {
+    /// It is inspected with all facts of it, and the slot of its session.
+    Inspect(Option<u32>),
+    /// It is dropped.
+    Drop(Verdict),
+    /// Its source may speak, nobody expects it, and this is what the rules say to it.
+    Settle { opener: Option<ZoneId>, action: Action, rule: Option<RuleId> },
+}
+
+impl Engine {
+    /// A burst begins, of which nothing was looked for yet.
+    #[inline]
+    pub fn begin_burst(&mut self) {
+        self.strangers.begun = self.table.begun();
+    }
+
+    /// Asks the rules about those of `glances` at `places` (by bits, the lowest for place 0), which are strangers
+    /// ([`Glance::is_stranger`]). Each is then for [`Engine::inspect_stranger`].
+    pub fn ask_for(
+        &mut self,
+        now: Instant,
+        glances: &mut [Glance],
+        places: u64,
+        port_of: impl Fn(usize) -> Port,
+    ) {
+        let policy = &self.running.policy;
+        let (mut left, mut asked) = (places, 0);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let (Some(glance), port) = (glances.get_mut(place), port_of(place)) else { break };
+            glance.stranger = self.kind_of(now, port, &glance.plain);
+            if glance.stranger == Kind::First {
+                policy.ask_of_plain(port, &glance.plain.key, &mut self.strangers.queries[asked % BURST_MAX]);
+                glance.stranger = Kind::Asked(u8::try_from(asked).unwrap_or(u8::MAX));
+                asked += 1;
+            }
+        }
+        let Strangers { queries, rules, .. } = &mut *self.strangers;
+        policy.classifier.classify_burst(&queries[..asked], &mut rules[..asked]);
+    }
+
+    /// Inspects one of those that the rules were asked about: what [`Engine::inspect_plain`] says of it.
+    pub fn inspect_stranger(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        match self.refused(port, glance) {
+            Some(verdict) => self.drop_plain(now, port, glance, verdict, head, out),
+            None => self.inspect_stranger_again(now, port, glance, head, out),
+        }
+    }
+
+    /// What most packets of a flood come to, if it is one of them: what opens nothing, and what the rules drop.
+    #[inline(always)]
+    fn refused(&self, port: Port, glance: &Glance) -> Option<Verdict> {
+        let Glance { plain, hashed, stranger, .. } = glance;
+        // Where none has begun since it was looked for, it has none.
+        if self.strangers.begun != self.table.begun() || !self.guards.blocks.is_empty() {
+            return None;
+        }
+        match *stranger {
+            Kind::Asked(number) if self.expectations.is_empty() => {
+                let rule = self.strangers.rules[usize::from(number) % BURST_MAX];
+                if self.running.policy.action_of(rule) != Action::Drop {
+                    return None;
+                }
+                self.count_hit(rule);
+                Some(self.dropped(port, rule, &plain.key, *hashed))
+            }
+            Kind::Late if !self.running.policy.proves_sources() => {
+                Some(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn inspect_stranger_again(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let owner = match self.table.find_packed(&glance.plain.key, glance.hashed) {
+            Some(slot) => Owner::Slot(slot),
+            None => Owner::Nobody(glance.stranger),
+        };
+        self.inspect_of(now, port, glance, owner, head, out)
+    }
+
+    /// What a plain packet of no session can be.
+    #[inline]
+    pub(super) fn kind_of(&self, now: Instant, port: Port, plain: &Plain) -> Kind {
+        if !spoofing::is_source_clean(&self.running.policy, port, &plain.key) {
+            return Kind::Odd;
+        }
+        if plain.key.protocol() != protocol::TCP {
+            return Kind::First;
+        }
+        if tcp::is_midstream_segment(&plain.tcp) && self.may_pick_up(now) {
+            return Kind::Odd;
+        }
+        if tcp::cannot_open(&plain.tcp) { Kind::Late } else { Kind::First }
+    }
+
+    /// What the order of inspection comes to for a packet of no session, as far as it can be said without all facts of it.
+    #[inline(always)]
+    pub(super) fn judge_stranger(&self, now: Instant, port: Port, glance: &Glance, kind: Kind) -> Judgement {
+        let Glance { plain, hashed, .. } = glance;
+        if kind == Kind::Odd || kind != Kind::Late && !self.expectations.is_empty() {
+            return Judgement::Inspect(None);
+        }
+        if !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain) {
+            return Judgement::Drop(Verdict::of(Reason::SourceBlocked));
+        }
+        let policy = &self.running.policy;
+        let (opener, (action, rule)) = match kind {
+            // It may be the proof that its source is real.
+            Kind::Late if policy.proves_sources() => return Judgement::Inspect(None),
+            Kind::Late => {
+                return Judgement::Drop(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
+            }
+            Kind::Asked(number) => {
+                let number = usize::from(number) % BURST_MAX;
+                (self.strangers.queries[number].from, self.heed_rule(self.strangers.rules[number]))
+            }
+            _ => {
+                let mut query = NOTHING_ASKED;
+                policy.ask_of_plain(port, &plain.key, &mut query);
+                (query.from, self.ask_rules(&query))
+            }
+        };
+        match action {
+            Action::Drop => Judgement::Drop(self.dropped(port, rule, &plain.key, *hashed)),
+            _ => Judgement::Settle { opener, action, rule },
+        }
+    }
+
+    #[inline(never)]
+    fn is_sender_blocked(&self, now: Instant, port: Port, plain: &Plain) -> bool {
+        self.is_blocked(now, &plain.key.addresses(port))
+    }
+
+    /// What a plain packet of `owner` comes to that did not pass.
+    #[inline(always)]
+    pub(super) fn inspect_of(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        owner: Owner,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let judgement = match owner {
+            Owner::Slot(slot) => Judgement::Inspect(Some(slot)),
+            Owner::Nobody(kind) => self.judge_stranger(now, port, glance, kind),
+        };
+        match judgement {
+            Judgement::Drop(verdict) => self.drop_plain(now, port, glance, verdict, head, out),
+            _ => self.inspect_long(now, port, glance, judgement, head, out),
+        }
+    }
+
+    /// A plain packet that is dropped without a look at the rest of it.
+    #[inline(always)]
+    fn drop_plain(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        verdict: Verdict,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        self.count(verdict, 1);
+        if self.running.policy.detector().is_some() {
+            self.note_stray(now, port, glance, head, verdict, out);
+        }
+        if self.is_to_be_told(now, verdict, out) {
+            self.tell_of_stray(now, port, glance, head, verdict, out);
+        }
+        verdict
+    }
+
+    /// With all facts of it.
+    #[inline(never)]
+    fn inspect_long(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        judgement: Judgement,
+        head: &[u8],
+        out: &mut Outbox,
+    ) -> Verdict {
+        let packed = &glance.plain.key;
+        let (facts, key) = (glance.plain.facts(port, head), packed.unpacked());
+        let arrival = Arrival { now, port, facts: &facts, head, key: &key, packed, hashed: glance.hashed };
+        let verdict = match judgement {
+            Judgement::Drop(verdict) => verdict,
+            Judgement::Settle { opener, action, rule } => {
+                self.settle(&arrival, None, opener, (action, rule), out)
+            }
+            Judgement::Inspect(found) => match self.judge_source(now, port, &facts, out) {
+                Some(verdict) => verdict,
+                None => self.decide_keyed(&arrival, found, out),
+            },
+        };
+        self.report(now, port, &facts, verdict, 1, out);
+        verdict
+    }
+
+    #[inline(never)]
+    fn tell_of_stray(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
+    }
+
+    #[inline(never)]
+    fn note_stray(
+        &mut self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        head: &[u8],
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.note_refused(now, &glance.plain.facts(port, head), verdict.reason, out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

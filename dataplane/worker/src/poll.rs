@@ -314,10 +314,14 @@ impl<Io: PacketIo> Worker<Io> {
         self.judged += strangers.count_ones();
         self.engine.ask_for(now, &mut self.glances[..], strangers, port_of);
         let mut left = strangers;
-        while left != 0 {
+        loop {
+            left = self.engine.refuse_run(now, &self.glances[..], left, &mut self.outbox);
+            if left == 0 {
+                break;
+            }
             let place = left.trailing_zeros() as usize;
             left &= left - 1;
-            let (port, glance) = (port_of(place), &self.glances[place % BURST_MAX]);
+            let (port, glance) = (port_of(place), &self.glances[place]);
             let head = self.io.view(place).head;
             let verdict = self.engine.inspect_stranger(now, port, glance, head, &mut self.outbox);
             self.follow_outbox(place, verdict.is_forward());

@@ -192,6 +192,12 @@ impl Engine {
         Verdict { reason: Reason::SessionExpired, rule: None, session: Some(tombstone.id) }
     }
 
+    /// Whether a session with that key may be among those that were cut and are remembered.
+    #[inline]
+    pub(super) fn may_be_remembered(&self, key: &PackedKey, hashed: Hashed) -> bool {
+        self.tombstones.may_hold(Plot { hash: hashed.hash, entry: steer::entry_of_packed(key) })
+    }
+
     /// Takes a slot for a session that the rules allow, by its first packet, or says why there is none; in a full table
     /// one that is not established makes room.
     pub(crate) fn open(&mut self, arrival: &Arrival<'_>, out: &mut Outbox) -> Result<u32, Reason> {

@@ -22,4 +22,9 @@ impl Notices {
         self.taken += 1;
         self.taken <= NOTICES_PER_MS
     }
+
+    /// Whether there are none left in the millisecond at hand.
+    pub(crate) fn are_spent(&self, now: Instant) -> bool {
+        self.millis == now.as_millis() && self.taken >= NOTICES_PER_MS
+    }
 }

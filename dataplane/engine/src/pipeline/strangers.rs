@@ -107,6 +107,55 @@ impl Engine {
         policy.classifier.classify_burst(&queries[..asked], &mut rules[..asked]);
     }
 
+    /// Drops the first of those at `places` as long as each is what most packets of a flood are: opens nothing, or is dropped by
+    /// the rules, and nobody is to be told of it. Returns the places of the others, which are for
+    /// [`Engine::inspect_stranger`] one by one; after one of them there may be more for this.
+    pub fn refuse_run(&mut self, now: Instant, glances: &[Glance], places: u64, out: &mut Outbox) -> u64 {
+        let policy = &self.running.policy;
+        // Where none has begun since they were looked for, they have none.
+        let is_calm = self.strangers.begun == self.table.begun()
+            && self.guards.blocks.is_empty()
+            && self.expectations.is_empty()
+            && policy.detector().is_none()
+            && self.notices.are_spent(now);
+        if !is_calm {
+            return places;
+        }
+        let (mut left, mut by_rule, mut by_default, mut late) = (places, 0, 0, 0);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            let Some(Glance { plain, hashed, stranger, .. }) = glances.get(place) else { break };
+            match *stranger {
+                Kind::Asked(number) => {
+                    let rule = self.strangers.rules[usize::from(number) % BURST_MAX];
+                    if policy.action_of(rule) != Action::Drop {
+                        break;
+                    }
+                    if rule.is_some() {
+                        by_rule += 1;
+                        self.count_hit(rule);
+                    } else if self.may_be_remembered(&plain.key, *hashed) {
+                        break;
+                    } else {
+                        by_default += 1;
+                    }
+                }
+                Kind::Late if !policy.proves_sources() && !self.may_be_remembered(&plain.key, *hashed) => {
+                    late += 1
+                }
+                _ => break,
+            }
+            left &= left - 1;
+        }
+        for (reason, count) in
+            [(Reason::RuleDrop, by_rule), (Reason::DefaultDrop, by_default), (Reason::TcpNoSession, late)]
+        {
+            self.counters.reason(reason).add(count);
+        }
+        out.drops_untold += by_rule + by_default + late;
+        left
+    }
+
     /// Inspects one of those that the rules were asked about: what [`Engine::inspect_plain`] says of it.
     pub fn inspect_stranger(
         &mut self,
@@ -116,49 +165,13 @@ impl Engine {
         head: &[u8],
         out: &mut Outbox,
     ) -> Verdict {
-        match self.refused(port, glance) {
-            Some(verdict) => self.drop_plain(now, port, glance, verdict, head, out),
-            None => self.inspect_stranger_again(now, port, glance, head, out),
-        }
-    }
-
-    /// What most packets of a flood come to, if it is one of them: what opens nothing, and what the rules drop.
-    #[inline(always)]
-    fn refused(&self, port: Port, glance: &Glance) -> Option<Verdict> {
-        let Glance { plain, hashed, stranger, .. } = glance;
         // Where none has begun since it was looked for, it has none.
-        if self.strangers.begun != self.table.begun() || !self.guards.blocks.is_empty() {
-            return None;
-        }
-        match *stranger {
-            Kind::Asked(number) if self.expectations.is_empty() => {
-                let rule = self.strangers.rules[usize::from(number) % BURST_MAX];
-                if self.running.policy.action_of(rule) != Action::Drop {
-                    return None;
-                }
-                self.count_hit(rule);
-                Some(self.dropped(port, rule, &plain.key, *hashed))
-            }
-            Kind::Late if !self.running.policy.proves_sources() => {
-                Some(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed))
-            }
-            _ => None,
-        }
-    }
-
-    #[inline(never)]
-    fn inspect_stranger_again(
-        &mut self,
-        now: Instant,
-        port: Port,
-        glance: &Glance,
-        head: &[u8],
-        out: &mut Outbox,
-    ) -> Verdict {
-        let owner = match self.table.find_packed(&glance.plain.key, glance.hashed) {
-            Some(slot) => Owner::Slot(slot),
-            None => Owner::Nobody(glance.stranger),
+        let found = if self.strangers.begun == self.table.begun() {
+            None
+        } else {
+            self.table.find_packed(&glance.plain.key, glance.hashed)
         };
+        let owner = found.map_or(Owner::Nobody(glance.stranger), Owner::Slot);
         self.inspect_of(now, port, glance, owner, head, out)
     }
 
@@ -230,23 +243,9 @@ impl Engine {
             Owner::Slot(slot) => Judgement::Inspect(Some(slot)),
             Owner::Nobody(kind) => self.judge_stranger(now, port, glance, kind),
         };
-        match judgement {
-            Judgement::Drop(verdict) => self.drop_plain(now, port, glance, verdict, head, out),
-            _ => self.inspect_long(now, port, glance, judgement, head, out),
-        }
-    }
-
-    /// A plain packet that is dropped without a look at the rest of it.
-    #[inline(always)]
-    fn drop_plain(
-        &mut self,
-        now: Instant,
-        port: Port,
-        glance: &Glance,
-        verdict: Verdict,
-        head: &[u8],
-        out: &mut Outbox,
-    ) -> Verdict {
+        let Judgement::Drop(verdict) = judgement else {
+            return self.inspect_long(now, port, glance, judgement, head, out);
+        };
         self.count(verdict, 1);
         if self.running.policy.detector().is_some() {
             self.note_stray(now, port, glance, head, verdict, out);

@@ -83,14 +83,19 @@ impl Tombstones {
         self.buckets[self.place(plot)].iter().for_each(prefetch);
     }
 
+    /// Whether there may be a session that had this hash.
+    #[inline]
+    pub(crate) fn may_hold(&self, plot: Plot) -> bool {
+        self.tags[self.place(plot)].contains(&tag_of(plot.hash))
+    }
+
     /// The session that had this hash.
     #[inline]
     pub(crate) fn find(&self, plot: Plot) -> Option<&Tombstone> {
-        let (place, tag) = (self.place(plot), tag_of(plot.hash));
-        if !self.tags[place].contains(&tag) {
+        if !self.may_hold(plot) {
             return None;
         }
-        self.buckets[place].iter().flatten().find(|record| record.hash == plot.hash)
+        self.buckets[self.place(plot)].iter().flatten().find(|record| record.hash == plot.hash)
     }
 
     /// Forgets the session that had this hash: its five-tuple lived again, and ended well.

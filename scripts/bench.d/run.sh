@@ -6,7 +6,7 @@ warm=1
 opening_max=120
 
 rounds=3 seconds=3 results=$top/target/bench/results.jsonl only='' subjects=''
-during=sleep deploy_ms='' deploy_lost='' quiet_lost='' workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho=''
+during=sleep deploy_ms='' deploy_lost='' quiet_lost='' workload='' kept_as='' subject='' round=0 traffic='' capacity=0 raised_pages='' other_sekisho='' all_cores=''
 declare -A v=()
 
 workload_cleanup() {
@@ -25,6 +25,10 @@ workload_prepare() {
   [ -n "$other_sekisho" ] || cargo build --quiet --release --locked --package sekisho
   cargo build --quiet --release --locked --package sekisho-traffic-device
   [ -z "$other_sekisho" ] || sekisho=$other_sekisho
+  # What watches the subject, a shell and its small programs, is not to take the worker's core for the half of a millisecond
+  # that each takes to start.
+  all_cores=0-$(($(nproc --all) - 1))
+  taskset --pid --cpu-list 0 $$ >/dev/null
   work=$(mktemp -d -t sekishobenchXXXXXX)
   trap workload_cleanup EXIT
   mkdir -p "$(dirname "$results")"

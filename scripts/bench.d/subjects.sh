@@ -12,7 +12,7 @@ ovs_database=''
 with_traffic() {
   rm -f "$work/stats"
   SEKISHO_TRAFFIC="lan=$lan_device,wan=$wan_device,stats=$work/stats,cpu=0,$traffic" LD_PRELOAD=$traffic_device \
-    nice -n -20 "$@" </dev/null >"$work/$subject.log" 2>&1 &
+    taskset --cpu-list "$all_cores" nice -n -20 "$@" </dev/null >"$work/$subject.log" 2>&1 &
   device=$!
 }
 

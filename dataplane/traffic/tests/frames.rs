@@ -314,6 +314,28 @@ fn every_session_sends_as_often_as_any_other() {
     assert!(frames.values().all(|&count| (500..800).contains(&count)), "{frames:?}");
 }
 
+/// What a TCP session sends never ends below what it has sent: it would be a retransmission.
+#[test]
+fn data_of_a_tcp_session_has_one_size_and_all_sizes_are_there() {
+    let config =
+        Config { sessions: 300, protocol: Protocol::Tcp, size: FrameSize::Imix, ..Config::default() };
+    let mut play = established(&config);
+    let mut sizes = std::collections::HashMap::new();
+    for _ in 0..100 {
+        play.turn(|_, side, frame, made| {
+            let seen = look(frame, made);
+            assert_eq!(*sizes.entry((side, seen)).or_insert(made.len), made.len, "{seen:?}");
+            true
+        });
+    }
+    let mut shares = std::collections::HashMap::<_, u32>::new();
+    sizes.values().for_each(|len| *shares.entry(*len).or_default() += 1);
+    // Seven, four and one of twelve.
+    let shares = [60, 590, 1514].map(|len| f64::from(shares[&len]) / sizes.len() as f64);
+    let wanted = [7.0, 4.0, 1.0].map(|share| share / 12.0);
+    assert!(shares.iter().zip(wanted).all(|(share, wanted)| (share - wanted).abs() < 0.05), "{shares:?}");
+}
+
 #[test]
 fn sequential_means_one_after_the_other() {
     let config = Config { sessions: 64, order: Order::Sequential, ..Config::default() };

@@ -166,7 +166,7 @@ hostile_filter='def of(class): [.lan, .wan | class] | add;
     else ((($b.tsc - $a.tsc) * $b.queues - ($b.cycles - $a.cycles)) - $established * COST) / $hostile end'
 
 # Deploys, one after the other, of two policies of so many rules in turn: how long each takes from the call of `sekisho
-# deploy` to its end, by when all workers have switched, with the worker busy; what is lost meanwhile at half of the
+# deploy` until the last worker has switched, as the appliance tells it, with the worker busy; what is lost meanwhile at half of the
 # highest rate, and how long the packets take. What the machine takes from the worker now and then, and when CPU 0 is busy, is
 # told by the same with the policy only checked, by a process of its own (subject `none`).
 deploys=6
@@ -216,7 +216,7 @@ run_deploys() {
       cat "$work/deploy.log" >&2
       die "the deploy failed"
     }
-    times+=("$((($(date +%s%N) - begin) / 1000))")
+    times+=("$((($(date -d "$(deployed_at)" +%s%N) - begin) / 1000))")
     sleep 0.25
     lost=$((lost + $(stats_last .lost) - before))
   done
@@ -225,6 +225,9 @@ run_deploys() {
   deploy_lost=$((lost / deploys)) quiet_lost=$((quiet / deploys))
   deploy_ms=$(jq -n "$(median "${times[@]}") / 1000")
 }
+
+# When the last worker took up the policy in force.
+deployed_at() { curl --silent --fail --unix-socket "$work/sekisho.sock" http://sekisho/v1/status | jq -r .policy.deployed; }
 
 # Look-ups in rules that sekisho made up and wrote down, beside rte_acl as dpdk-test-acl measures it, on the same core and
 # in the same round. Nothing passes a device.
@@ -247,7 +250,7 @@ workload_rules() {
 
 rules_of_sekisho() {
   rm -f "$work/rules.jsonl"
-  "$sekisho" bench rules --set "$set" --rules "$count" --family 4 --rounds 1 --core 1 --results "$work/rules.jsonl" >/dev/null
+  taskset --cpu-list "$all_cores" "$sekisho" bench rules --set "$set" --rules "$count" --family 4 --rounds 1 --core 1 --results "$work/rules.jsonl" >/dev/null
   local figure
   for figure in lookups_per_second compile_ms bytes; do
     keep "$figure" "$(jq -c "select(.subject == \"sekisho\" and .figure == \"$figure\") | .value" "$work/rules.jsonl")"
@@ -264,7 +267,7 @@ rules_of_rte_acl() {
   [ -n "$built" ] || { say "  rte_acl does not build $set-$count in $acl_build_max s"; return 0; }
   keep compile_ms "$(jq -n "$built - $empty")"
   keep bytes "$(sed -n 's/^total: \([0-9]*\) bytes$/\1/p' "$work/acl.log")"
-  timeout "$acl_build_max" dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$name.rules" --tracef="$name.trace" --rulenum="$count" \
+  timeout "$acl_build_max" taskset --cpu-list "$all_cores" dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$name.rules" --tracef="$name.trace" --rulenum="$count" \
     --tracenum=100000 --iter=20 --bldcat=1 --tracestep=256 --verbose=0 </dev/null >"$work/acl.log" 2>&1 || true
   keep lookups_per_second "$(sed -n 's/.* \([0-9.]*\) pkt\/sec.*/\1/p' "$work/acl.log")"
 }
@@ -276,7 +279,7 @@ acl_eal=(-l 1 --no-pci --in-memory --no-telemetry --force-max-simd-bitwidth=512 
 acl_build_ms() {
   local begin end
   begin=$(date +%s%N)
-  end=$(timeout "$acl_build_max" stdbuf -oL dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$1" --rulenum="$2" --bldcat=1 --verbose=0 \
+  end=$(timeout "$acl_build_max" taskset --cpu-list "$all_cores" stdbuf -oL dpdk-test-acl "${acl_eal[@]}" -- --rulesf="$1" --rulenum="$2" --bldcat=1 --verbose=0 \
     </dev/null 2>&1 | tee "$work/acl.log" | while read -r line; do
       case "$line" in rte_acl_build*'finished with 0') date +%s%N; break ;; esac
     done)

@@ -172,6 +172,7 @@ impl Control {
         // What happened before the switch was under the policy before.
         self.take_events();
         self.in_force.borrow_mut().replace(&ready, switched.hits, Timestamp::now());
+        self.fleet.free_retired();
         self.names.borrow_mut().learn_zones(&ready.policy);
         match switched.late {
             Some(late) => Err(failed(&late)),

@@ -81,7 +81,6 @@ impl Fleet {
         self.switch.generation.store(generation, Release);
         let running = |worker: &WorkerShared| worker.running.load(Acquire) == generation;
         let followed = self.wait(running).await;
-        self.free_retired();
         Ok(Switched { hits, late: followed.err().map(|worker| NotFollowed { worker }) })
     }
 
@@ -98,7 +97,7 @@ impl Fleet {
         }
     }
 
-    /// Frees the policies that workers gave back: here, because that takes time.
+    /// Frees the policies that workers gave back: here, and after a switch, because that takes time.
     pub(crate) fn free_retired(&self) {
         for worker in &self.workers {
             while let Some(retired) = worker.retired.pop() {

@@ -57,12 +57,12 @@ pub(crate) fn prepare(
             "keep the names of rules from deploy to deploy; a restart forgets those that are no more";
         return Err(Diagnostics::of_file(&loaded.policy.file, message, remedy));
     }
-    let policy = loaded.compile(generation, &mut keys);
+    let Loaded { policy: resolved, ruleset, sha256, warnings } = loaded;
+    let policy = Policy::compile(generation, ruleset, &mut keys);
     let policy = Arc::new(match before {
         Some(before) => policy.after(before),
         None => policy,
     });
-    let Loaded { policy: resolved, sha256, warnings, .. } = loaded;
     Ok(Ready { policy, name: resolved.file.clone(), resolved: Arc::new(resolved), sha256, warnings })
 }
 

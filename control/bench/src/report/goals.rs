@@ -75,6 +75,7 @@ const HALF: (&str, Is) = ("load", Is::Share(0.5));
 const FIRST: (&str, Is) = ("packets", Is::Around(1));
 const FROM_WAN: (&str, Is) = ("from", Is::Word("wan"));
 const SYN_FLOOD: (&str, Is) = ("hostile", Is::Word("syn-flood"));
+const FRAGMENTS: (&str, Is) = ("hostile", Is::Word("fragments"));
 const MANAGEMENT: (&str, Is) = ("hostile", Is::Word("management"));
 
 const fn goal(
@@ -207,9 +208,16 @@ pub(super) const GOALS: &[Goal] = &[
         AtLeast(0.6),
     ),
     goal(
-        "a flood packet, in established packets",
+        "a refused SYN of a flood, in established packets",
         ("hostile", "flood_cost"),
-        &[FROM_WAN],
+        &[FROM_WAN, SYN_FLOOD],
+        Itself,
+        AtMost(1.5),
+    ),
+    goal(
+        "a first fragment of a flood, in established packets",
+        ("hostile", "flood_cost"),
+        &[FROM_WAN, FRAGMENTS],
         Itself,
         AtMost(1.5),
     ),

@@ -64,14 +64,14 @@ pub(super) fn fixed_holds(fixed: &[u8; HEADER_MIN]) -> bool {
     checksum_holds(fixed, &[])
 }
 
-/// RFC 1071: the sum over a correct header is all ones.
+/// RFC 1071: the sum over a correct header is all ones, in whatever order of bytes it is made (section 2 (B)).
 #[inline]
 fn checksum_holds(fixed: &[u8; HEADER_MIN], options: &[u8]) -> bool {
-    let word = |bytes: &[u8; 4]| u64::from(u32::from_be_bytes(*bytes));
+    let word = |bytes: &[u8; 4]| u64::from(u32::from_ne_bytes(*bytes));
     let (fixed, options) = (fixed.as_chunks::<4>().0, options.as_chunks::<4>().0);
     let mut sum = fixed.iter().map(word).sum::<u64>() + options.iter().map(word).sum::<u64>();
     sum = (sum >> 32) + (sum & 0xffff_ffff);
-    sum = (sum >> 16) + (sum & 0xffff);
+    // Fifteen words at the most: below 2^32 + 15 now, so that what is more than all ones after two steps more is no such sum.
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);
     sum == 0xffff

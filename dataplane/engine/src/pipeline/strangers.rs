@@ -1,8 +1,8 @@
 //! Plain packets of no session, a burst at a time: what floods are made of, and what sessions begin with.
 //!
-//! What the rules say to all of them is asked at once ([`Engine::ask_for`]), then each is judged in its turn
-//! ([`Engine::inspect_stranger`]), as [`Engine::inspect_plain`] would: nothing that happens within a burst changes what the
-//! rules say.
+//! What the rules say to all of them is asked at once ([`Engine::ask_for`]): nothing that happens within a burst changes it. Then
+//! each is judged in its turn, as [`Engine::inspect_plain`] would: what is refused and not told of in runs
+//! ([`Engine::refuse_run`]), all else one by one ([`Engine::inspect_stranger`]).
 
 use core::net::{IpAddr, Ipv4Addr};
 

@@ -56,6 +56,12 @@ pub(crate) fn entry_of_packed(key: &PackedKey) -> u16 {
     toeplitz(low(addresses >> 16) ^ low(addresses) ^ ports) % REDIRECTION_ENTRIES
 }
 
+/// The entry that the fragments of an IPv4 datagram meet: by their addresses alone.
+pub(crate) fn entry_of_fragment(key: &PackedKey) -> u16 {
+    let addresses = key.lan ^ key.wan;
+    toeplitz(low(addresses >> 16) ^ low(addresses)) % REDIRECTION_ENTRIES
+}
+
 const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, protocol::TCP | protocol::UDP)
 }

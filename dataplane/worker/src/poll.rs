@@ -261,6 +261,9 @@ impl<Io: PacketIo> Worker<Io> {
             let port = port_of(place);
             let glance = &self.glances[place];
             let is_forward = if !glance.is_plain() {
+                if glance.is_fragment() && self.turns_away(now, place, port, from_device) {
+                    continue;
+                }
                 if strangers != 0 {
                     self.judge_strangers(now, std::mem::take(&mut strangers), &port_of);
                 }

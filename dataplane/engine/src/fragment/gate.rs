@@ -55,6 +55,16 @@ impl Gate {
         is_let_in
     }
 
+    /// Whether [`Self::lets_in`] would say no, and nothing would change.
+    pub(super) fn is_shut(&self, now: Instant, port: Port, source: u64) -> bool {
+        let [to_strangers, to_known] = self.given[port.index()];
+        let known = &self.known[super::bucket_of(source, KNOWN)];
+        let is_known = known.credit > 0 && known.tag == tag(source);
+        self.millis == now.as_millis()
+            && to_strangers >= FOR_STRANGERS_PER_MS
+            && !(is_known && to_known < FOR_KNOWN_PER_MS)
+    }
+
     /// A datagram of the source that hashes to `source` became whole.
     pub(super) fn know(&mut self, source: u64) {
         self.known[super::bucket_of(source, KNOWN)] = Known { tag: tag(source), credit: CREDIT };
@@ -76,7 +86,15 @@ mod tests {
     const HOST: u64 = 9 << 50 | 2;
 
     fn let_in(gate: &mut Gate, now: Instant, port: Port, source: u64) -> usize {
-        (0..1000).filter(|_| gate.lets_in(now, port, source)).count()
+        let mut count = 0;
+        for _ in 0..1000 {
+            let is_shut = gate.is_shut(now, port, source);
+            let is_let_in = gate.lets_in(now, port, source);
+            assert!(!is_shut || !is_let_in);
+            count += usize::from(is_let_in);
+        }
+        assert!(gate.is_shut(now, port, source));
+        count
     }
 
     #[test]

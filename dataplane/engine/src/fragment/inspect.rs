@@ -4,8 +4,8 @@ use super::datagram::Key;
 use super::table::{Dropped, Sorted};
 use super::{Carried, Collected, DatagramId, Released, Whole};
 use crate::counters::Counters;
-use crate::packet::{Facts, Fragment, PieceSum};
-use crate::pipeline::Engine;
+use crate::packet::{Facts, Fragment, PieceSum, VlanStack};
+use crate::pipeline::{Engine, Glance};
 use crate::policy::{FragmentMode, SpoofingMode};
 use crate::port::Port;
 use crate::protect::spoofing;
@@ -49,6 +49,24 @@ impl Engine {
                 Collected::Judged(verdict)
             }
         }
+    }
+
+    /// Drops a fragment ([`Glance::is_fragment`]) that is one of a flood for which there is no room, if nobody is to be told of it:
+    /// what [`Engine::collect`] would come to. `false`: nothing has happened, and that is to be asked. Not for one that the
+    /// port by which it would leave cannot send.
+    pub fn turns_away(&mut self, now: Instant, port: Port, glance: &Glance, out: &mut Outbox) -> bool {
+        let policy = &self.running.policy;
+        let key = &glance.plain.key;
+        let is_turned_away = policy.ruleset.inspection.fragments == FragmentMode::Reassemble
+            && self.notices.are_spent(now)
+            && policy.detector().is_none()
+            && self.fragments.turns_away(now, key, port)
+            && spoofing::is_clean_between(policy, port, VlanStack::UNTAGGED, &key.addresses(Port::Lan));
+        if is_turned_away {
+            self.counters.reason(Reason::FragmentEvicted).add(1);
+            out.drops_untold += 1;
+        }
+        is_turned_away
     }
 
     /// Why the fragment does not even wait for the others.

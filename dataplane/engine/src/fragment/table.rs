@@ -7,7 +7,7 @@ use super::sources::Sources;
 use super::{
     Carried, DATAGRAMS_MAX, DATAGRAMS_PER_SOURCE, DatagramId, FRAMES_MAX, FRAMES_PER_SOURCE, Whole, bucket_of,
 };
-use crate::flow::HashSecret;
+use crate::flow::{HashSecret, PackedKey};
 use crate::packet::{Facts, Fragment, PieceSum};
 use crate::port::Port;
 use crate::reason::Reason;
@@ -130,6 +130,25 @@ impl Fragments {
         if fit == Fit::Whole { Sorted::Whole(DatagramId(at)) } else { Sorted::Held(DatagramId(at)) }
     }
 
+    /// Whether the fragment of that datagram would find no room, and nothing would change: where [`Self::sort_in`] refuses it as
+    /// [`Reason::FragmentEvicted`] before it looks at it.
+    pub(super) fn turns_away(&self, now: Instant, key: &PackedKey, port: Port) -> bool {
+        let has_room = || self.datagrams() < DATAGRAMS_MAX;
+        let source_hash = || {
+            let key = Key { flow: key.unpacked(), port };
+            key.source_hash(&self.secret)
+        };
+        !has_room() && self.gate.is_shut(now, port, source_hash()) && self.find(key, port).is_none()
+    }
+
+    fn find(&self, key: &PackedKey, port: Port) -> Option<u16> {
+        let hash = high(self.secret.hash_packed(key));
+        self.by_hash.entries(bucket(hash)).find(|at| {
+            let at = usize::from(*at);
+            self.hashes[at] == hash && self.datagrams[at].key == Key { flow: key.unpacked(), port }
+        })
+    }
+
     /// Nothing of the fragment's datagram passes, for this reason or the one it already had, until it times out.
     pub(super) fn poison(
         &mut self,
@@ -169,12 +188,8 @@ impl Fragments {
         facts: &Facts,
         dropped: &mut dyn FnMut(Dropped),
     ) -> Option<u16> {
-        let hash = high(self.secret.hash(&key.flow));
-        let is_it = |at: &u16| {
-            let at = usize::from(*at);
-            self.hashes[at] == hash && self.datagrams[at].key == *key
-        };
-        let found = self.by_hash.entries(bucket(hash)).find(is_it);
+        let packed = PackedKey::of(&key.flow);
+        let found = self.find(&packed, key.port);
         if found.is_some() {
             return found;
         }
@@ -213,6 +228,7 @@ impl Fragments {
                 at
             }
         };
+        let hash = high(self.secret.hash_packed(&packed));
         self.hashes[usize::from(at)] = hash;
         self.by_hash.push(bucket(hash), at);
         self.by_age.push(ALL, at);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::gate::FOR_STRANGERS_PER_MS;
 use super::*;
 use crate::flow::HashSecret;
-use crate::packet::{self, checksum, protocol};
+use crate::packet::{self, DeviceChecksum, checksum, protocol};
 use crate::policy::{Action, FragmentMode, Policy, Rule, RuleNames, Ruleset, Zone, ZoneId};
 use crate::port::Port;
 use crate::reason::Kind;
@@ -13,7 +13,7 @@ use crate::record::Outbox;
 use crate::session::SessionView;
 use crate::steer;
 use crate::time::{Duration, Instant};
-use crate::{Config, Engine, Running};
+use crate::{Config, Engine, Glance, Running};
 
 const HOST: u32 = 0xc000_020a;
 const SERVER: u32 = 0xcb00_7105;
@@ -46,6 +46,9 @@ struct Rig {
     fates: Vec<Option<Reason>>,
     /// Frames that left, in order.
     left: Vec<usize>,
+    /// Whether fragments are turned away at a glance, as a worker does.
+    is_glancing: bool,
+    turned_away: usize,
 }
 
 impl Rig {
@@ -64,6 +67,8 @@ impl Rig {
             seen: 0,
             fates: Vec::new(),
             left: Vec::new(),
+            is_glancing: true,
+            turned_away: 0,
         }
     }
 
@@ -75,6 +80,16 @@ impl Rig {
         let number = self.seen;
         self.seen += 1;
         self.fates.push(None);
+        if self.is_glancing {
+            let mut glance = Glance::default();
+            glance.read(port, frame, frame.len(), DeviceChecksum::NotChecked);
+            if glance.is_fragment() && self.engine.turns_away(self.now, port, &glance, &mut self.out) {
+                self.turned_away += 1;
+                self.settle(number, Reason::FragmentEvicted);
+                self.balance();
+                return self.fates[number];
+            }
+        }
         let facts = packet::parse(frame, frame.len());
         let carried = Carried { sum: || packet::sum_piece(&facts, [frame]), fits: true };
         let collected = self.engine.collect(self.now, port, &facts, frame, carried, &mut self.out);
@@ -437,6 +452,46 @@ fn in_a_flood_those_who_are_known_still_get_in() {
     assert_eq!(rig.left.len(), 2 * own(7).len());
     rig.now += Duration::from_millis(1);
     assert_eq!(rig.see(&lone(0x0b00_0000, 1)), None, "in the next millisecond others make room");
+}
+
+/// What is turned away at a glance is what would be refused for want of room, whoever sends it and whatever else comes.
+#[test]
+fn who_is_turned_away_at_a_glance_would_have_found_no_room() {
+    let mut rigs = [Rig::new(), Rig::new()];
+    rigs[1].is_glancing = false;
+    for rig in &mut rigs {
+        let own = |identification| cut(true, identification, &udp(true, (5000, 53), 4000), &[100, 200, 300]);
+        rig.see_all(&own(7));
+        rig.see(&own(9)[0]);
+        for forged in 0..4 * DATAGRAMS_MAX as u32 {
+            let source = 0x0a00_0000 + forged * 0x101;
+            let bytes = udp(true, (5000, 53), 64);
+            let frame = match forged % 16 {
+                0 => v4(source, 1, protocol::UDP, 64, true, &bytes[..32]),
+                1 => v4(source, 1, protocol::UDP, 0, true, &bytes[..31]),
+                2 => v4(source, 1, protocol::UDP, 0, true, &[0; 32]),
+                3 => v4(source, 1, protocol::TCP, 8, true, &bytes[..32]),
+                4 => v4(0x7f00_0001, 1, protocol::UDP, 0, true, &bytes[..32]),
+                5 => v4(SERVER, 1, protocol::UDP, 0, true, &bytes[..32]),
+                6 if forged % 512 == 6 => v6(HOST6, forged, protocol::UDP, 0, true, &bytes[..32]),
+                7 if forged % 512 == 7 => own(20 + (forged / 512) as u16)[0].clone(),
+                _ => lone(source, 1),
+            };
+            rig.see_on(if forged % 3 == 0 { Port::Wan } else { Port::Lan }, &frame);
+            rig.now += Duration::from_millis(u64::from(forged % 1000 == 999));
+        }
+        // The rest of one that waits, and one of a source that is known.
+        rig.see_all(&own(9)[1..]);
+        rig.see_all(&own(10));
+    }
+    let [glancing, long] = &rigs;
+    assert!(glancing.turned_away > DATAGRAMS_MAX && long.turned_away == 0, "{}", glancing.turned_away);
+    assert_eq!(glancing.fates, long.fates);
+    assert_eq!((&glancing.left, glancing.out.drops_untold), (&long.left, long.out.drops_untold));
+    let counted = |rig: &Rig| -> Vec<_> {
+        Reason::ALL.iter().map(|reason| rig.engine.counters().reason(*reason).get()).collect()
+    };
+    assert_eq!(counted(glancing), counted(long));
 }
 
 /// Who forges sources behind one port takes nothing from those behind the other.

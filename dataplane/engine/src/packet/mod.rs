@@ -7,6 +7,7 @@ pub mod checksum;
 mod ethernet;
 mod ipv4;
 mod ipv6;
+pub(crate) mod part;
 mod pieces;
 mod plain;
 mod quote;

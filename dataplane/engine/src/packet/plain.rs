@@ -207,7 +207,7 @@ impl Plain {
     }
 }
 
-const fn be(high: u8, low: u8) -> u16 {
+pub(super) const fn be(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])
 }
 

@@ -8,7 +8,7 @@
 
 use super::Engine;
 use super::strangers::{self, Owner};
-use crate::packet::{DeviceChecksum, Plain, protocol};
+use crate::packet::{DeviceChecksum, Plain, part, protocol};
 use crate::port::Port;
 use crate::reason::Reason;
 use crate::record::{Outbox, Verdict};
@@ -26,17 +26,19 @@ pub struct Glance {
     /// Where its session seems to be.
     slot: u32,
     pub(super) hashed: Hashed,
-    pub(super) plain: Plain,
+    pub(crate) plain: Plain,
     /// Of one that is of no session: set by [`Engine::ask_for`] alone.
     pub(super) stranger: strangers::Kind,
 }
 
 /// What kind of frame it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
 enum Kind {
     /// Not a plain packet.
     #[default]
     Other,
+    /// A fragment of IPv4 of which nothing is wrong: the key is that of its datagram.
+    Fragment,
     /// A plain packet.
     Plain,
     /// A plain packet whose session was asked for: not one that another worker owns.
@@ -47,7 +49,13 @@ impl Glance {
     /// Whether it is a plain packet; if not, nothing more is known of it.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.kind != Kind::Other
+        self.kind >= Kind::Plain
+    }
+
+    /// Whether it is a fragment for which [`Engine::turns_away`] may be asked.
+    #[inline]
+    pub fn is_fragment(&self) -> bool {
+        self.kind == Kind::Fragment
     }
 
     /// Whether its session was asked for ([`Engine::seek`]).
@@ -67,14 +75,25 @@ impl Glance {
     #[inline(always)]
     pub fn read(&mut self, port: Port, head: &[u8], wire_len: usize, device: DeviceChecksum) -> bool {
         let is_plain = self.plain.read(port, head, wire_len, device);
-        self.kind = if is_plain { Kind::Plain } else { Kind::Other };
+        self.kind = if is_plain { Kind::Plain } else { self.read_fragment(head, wire_len) };
         is_plain
+    }
+
+    #[inline(never)]
+    fn read_fragment(&mut self, head: &[u8], wire_len: usize) -> Kind {
+        let fragment = part::read(&mut self.plain.key, head, wire_len);
+        fragment.map_or(Kind::Other, |()| Kind::Fragment)
     }
 
     /// The worker, of `workers`, that owns the plain packet: what [`steer::owner`] says.
     #[inline]
     pub fn owner(&self, workers: u16) -> u16 {
         steer::queue_of_entry(steer::entry_of_packed(&self.plain.key), workers)
+    }
+
+    /// The same of a fragment.
+    pub fn owner_of_fragment(&self, workers: u16) -> u16 {
+        steer::queue_of_entry(steer::entry_of_fragment(&self.plain.key), workers)
     }
 }
 

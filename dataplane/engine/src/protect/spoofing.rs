@@ -32,9 +32,13 @@ pub(crate) fn is_clean(policy: &Policy, key: &FlowKey) -> bool {
 
 /// The same of a segment or datagram that arrives on `port`.
 pub(crate) fn is_source_clean(policy: &Policy, port: Port, key: &PackedKey) -> bool {
-    let addresses = key.addresses(port);
-    !is_to_itself(&addresses)
-        && check_source(policy, port, VlanStack::from_bits(key.tag), &addresses).is_none()
+    is_clean_between(policy, port, VlanStack::from_bits(key.tag), &key.addresses(port))
+}
+
+/// The same of any packet but those that a host without an address may send.
+#[inline]
+pub(crate) fn is_clean_between(policy: &Policy, port: Port, vlan: VlanStack, addresses: &Addresses) -> bool {
+    !is_to_itself(addresses) && check_source(policy, port, vlan, addresses).is_none()
 }
 
 /// Bogons, and the zones' networks.

@@ -13,6 +13,16 @@ use crate::BURST_MAX;
 use crate::io::{PacketIo, View};
 
 impl<Io: PacketIo> Worker<Io> {
+    /// Whether the fragment at `place` is one of a flood, and dropped without a further look.
+    pub(super) fn turns_away(&mut self, now: Instant, place: usize, port: Port, from_device: bool) -> bool {
+        let glance = &self.glances[place];
+        let workers = self.handoff.workers();
+        let is_own = workers == 1 || !from_device || glance.owner_of_fragment(workers) == self.config.worker;
+        is_own
+            && self.lengths[place] <= self.io.frame_max(port.other())
+            && self.engine.turns_away(now, port, glance, &mut self.outbox)
+    }
+
     /// Keeps the fragment at `place` until its datagram is whole, or leaves it to be freed.
     pub(super) fn collect(&mut self, now: Instant, place: usize, port: Port, facts: &Facts) {
         let View { head, wire_len, .. } = self.io.view(place);

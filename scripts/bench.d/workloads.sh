@@ -40,11 +40,11 @@ workload_setup() {
     'rules=10' 'rules=1000' 'rules=10000' 'rules=100000' 'begin=tcp rules=10' \
     'rules=10 table=half' 'rules=10 table=full' 'begin=connections rules=10'; do
     # shellcheck disable=SC2086
-    variant sessions=0 begin=udp table=empty $pairs
+    variant sessions=0 begin=udp packets=1 table=empty $pairs
     case "${v[begin]}" in
       udp) ;;
       tcp) v[protocol]=tcp ;;
-      connections) v[protocol]=tcp v[begin]='tcp connections' ;;
+      connections) v[protocol]=tcp v[packets]=7 v[begin]='tcp connections' ;;
     esac
     case "${v[table]}" in half) v[sessions]=2000000 ;; esac
     wanted || continue

@@ -43,16 +43,17 @@ impl Gate {
         if self.millis != now.as_millis() {
             (self.millis, self.given) = (now.as_millis(), Default::default());
         }
+        if self.is_shut(now, port, source) {
+            return false;
+        }
         let [to_strangers, to_known] = &mut self.given[port.index()];
         if *to_strangers < FOR_STRANGERS_PER_MS {
             *to_strangers += 1;
-            return true;
+        } else {
+            *to_known += 1;
+            self.known[super::bucket_of(source, KNOWN)].credit -= 1;
         }
-        let known = &mut self.known[super::bucket_of(source, KNOWN)];
-        let is_let_in = *to_known < FOR_KNOWN_PER_MS && known.credit > 0 && known.tag == tag(source);
-        *to_known += u32::from(is_let_in);
-        known.credit -= usize::from(is_let_in);
-        is_let_in
+        true
     }
 
     /// Whether [`Self::lets_in`] would say no, and nothing would change.

@@ -133,19 +133,18 @@ impl Fragments {
     /// Whether the fragment of that datagram would find no room, and nothing would change: where [`Self::sort_in`] refuses it as
     /// [`Reason::FragmentEvicted`] before it looks at it.
     pub(super) fn turns_away(&self, now: Instant, key: &PackedKey, port: Port) -> bool {
-        let has_room = || self.datagrams() < DATAGRAMS_MAX;
-        let source_hash = || {
-            let key = Key { flow: key.unpacked(), port };
-            key.source_hash(&self.secret)
-        };
-        !has_room() && self.gate.is_shut(now, port, source_hash()) && self.find(key, port).is_none()
+        let datagram = || Key { flow: key.unpacked(), port };
+        self.datagrams() >= DATAGRAMS_MAX
+            && self.gate.is_shut(now, port, datagram().source_hash(&self.secret))
+            && self.find(high(self.secret.hash_packed(key)), |key| *key == datagram()).is_none()
     }
 
-    fn find(&self, key: &PackedKey, port: Port) -> Option<u16> {
-        let hash = high(self.secret.hash_packed(key));
+    /// The datagram whose key hashes to that, and is it.
+    #[inline]
+    fn find(&self, hash: u32, is_it: impl Fn(&Key) -> bool) -> Option<u16> {
         self.by_hash.entries(bucket(hash)).find(|at| {
             let at = usize::from(*at);
-            self.hashes[at] == hash && self.datagrams[at].key == Key { flow: key.unpacked(), port }
+            self.hashes[at] == hash && is_it(&self.datagrams[at].key)
         })
     }
 
@@ -188,8 +187,8 @@ impl Fragments {
         facts: &Facts,
         dropped: &mut dyn FnMut(Dropped),
     ) -> Option<u16> {
-        let packed = PackedKey::of(&key.flow);
-        let found = self.find(&packed, key.port);
+        let hash = high(self.secret.hash(&key.flow));
+        let found = self.find(hash, |other| other == key);
         if found.is_some() {
             return found;
         }
@@ -228,7 +227,6 @@ impl Fragments {
                 at
             }
         };
-        let hash = high(self.secret.hash_packed(&packed));
         self.hashes[usize::from(at)] = hash;
         self.by_hash.push(bucket(hash), at);
         self.by_age.push(ALL, at);

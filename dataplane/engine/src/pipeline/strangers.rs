@@ -63,13 +63,11 @@ pub(super) enum Owner {
     Nobody(Kind),
 }
 
-/// What is done about it.
+/// What is done, with all facts of it, about one that is not dropped at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Judgement {
-    /// It is inspected with all facts of it, and the slot of its session.
+    /// It is inspected, with the slot of its session.
     Inspect(Option<u32>),
-    /// It is dropped.
-    Drop(Verdict),
     /// Its source may speak, nobody expects it, and this is what the rules say to it.
     Settle { opener: Option<ZoneId>, action: Action, rule: Option<RuleId> },
 }
@@ -190,22 +188,29 @@ impl Engine {
         if tcp::cannot_open(&plain.tcp) { Kind::Late } else { Kind::First }
     }
 
-    /// What the order of inspection comes to for a packet of no session, as far as it can be said without all facts of it.
+    /// What the order of inspection comes to for a packet of no session, as far as it can be said without all facts of it; or the
+    /// verdict, if it is dropped.
     #[inline(always)]
-    pub(super) fn judge_stranger(&self, now: Instant, port: Port, glance: &Glance, kind: Kind) -> Judgement {
+    pub(super) fn judge_stranger(
+        &self,
+        now: Instant,
+        port: Port,
+        glance: &Glance,
+        kind: Kind,
+    ) -> Result<Judgement, Verdict> {
         let Glance { plain, hashed, .. } = glance;
         if kind == Kind::Odd || kind != Kind::Late && !self.expectations.is_empty() {
-            return Judgement::Inspect(None);
+            return Ok(Judgement::Inspect(None));
         }
         if !self.guards.blocks.is_empty() && self.is_sender_blocked(now, port, plain) {
-            return Judgement::Drop(Verdict::of(Reason::SourceBlocked));
+            return Err(Verdict::of(Reason::SourceBlocked));
         }
         let policy = &self.running.policy;
         let (opener, (action, rule)) = match kind {
             // It may be the proof that its source is real.
-            Kind::Late if policy.proves_sources() => return Judgement::Inspect(None),
+            Kind::Late if policy.proves_sources() => return Ok(Judgement::Inspect(None)),
             Kind::Late => {
-                return Judgement::Drop(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
+                return Err(self.unknown(port, Reason::TcpNoSession, &plain.key, *hashed));
             }
             Kind::Asked(number) => {
                 let number = usize::from(number) % BURST_MAX;
@@ -218,8 +223,8 @@ impl Engine {
             }
         };
         match action {
-            Action::Drop => Judgement::Drop(self.dropped(port, rule, &plain.key, *hashed)),
-            _ => Judgement::Settle { opener, action, rule },
+            Action::Drop => Err(self.dropped(port, rule, &plain.key, *hashed)),
+            _ => Ok(Judgement::Settle { opener, action, rule }),
         }
     }
 
@@ -229,7 +234,6 @@ impl Engine {
     }
 
     /// What a plain packet of `owner` comes to that did not pass.
-    #[inline(always)]
     pub(super) fn inspect_of(
         &mut self,
         now: Instant,
@@ -240,38 +244,26 @@ impl Engine {
         out: &mut Outbox,
     ) -> Verdict {
         let judgement = match owner {
-            Owner::Slot(slot) => Judgement::Inspect(Some(slot)),
+            Owner::Slot(slot) => Ok(Judgement::Inspect(Some(slot))),
             Owner::Nobody(kind) => self.judge_stranger(now, port, glance, kind),
         };
-        let Judgement::Drop(verdict) = judgement else {
-            return self.inspect_long(now, port, glance, judgement, head, out);
+        let judgement = match judgement {
+            Ok(judgement) => judgement,
+            Err(verdict) => {
+                self.count(verdict, 1);
+                if self.running.policy.detector().is_some() {
+                    self.note_stray(now, port, glance, head, verdict, out);
+                }
+                if self.is_to_be_told(now, verdict, out) {
+                    self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
+                }
+                return verdict;
+            }
         };
-        self.count(verdict, 1);
-        if self.running.policy.detector().is_some() {
-            self.note_stray(now, port, glance, head, verdict, out);
-        }
-        if self.is_to_be_told(now, verdict, out) {
-            self.tell_of_stray(now, port, glance, head, verdict, out);
-        }
-        verdict
-    }
-
-    /// With all facts of it.
-    #[inline(never)]
-    fn inspect_long(
-        &mut self,
-        now: Instant,
-        port: Port,
-        glance: &Glance,
-        judgement: Judgement,
-        head: &[u8],
-        out: &mut Outbox,
-    ) -> Verdict {
         let packed = &glance.plain.key;
         let (facts, key) = (glance.plain.facts(port, head), packed.unpacked());
         let arrival = Arrival { now, port, facts: &facts, head, key: &key, packed, hashed: glance.hashed };
         let verdict = match judgement {
-            Judgement::Drop(verdict) => verdict,
             Judgement::Settle { opener, action, rule } => {
                 self.settle(&arrival, None, opener, (action, rule), out)
             }
@@ -282,19 +274,6 @@ impl Engine {
         };
         self.report(now, port, &facts, verdict, 1, out);
         verdict
-    }
-
-    #[inline(never)]
-    fn tell_of_stray(
-        &mut self,
-        now: Instant,
-        port: Port,
-        glance: &Glance,
-        head: &[u8],
-        verdict: Verdict,
-        out: &mut Outbox,
-    ) {
-        self.tell_of_drop(now, port, &glance.plain.facts(port, head), verdict, out);
     }
 
     #[inline(never)]
